@@ -81,7 +81,9 @@ func TestBatchFull(t *testing.T) {
 		}
 	}
 	perWrite := MaxNeed / 1000 * 1000
-	if want := len(all)/perWrite + 1; len(w.out) != want { // the last two pieces share one write
+	// The rest of all after the full buffers, and the last piece of MaxData bytes, fit in one more
+	// write.
+	if want := len(all)/perWrite + 1; len(w.out) != want {
 		t.Errorf("%d writes, want %d", len(w.out), want)
 	}
 }

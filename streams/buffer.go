@@ -2,8 +2,9 @@ package streams
 
 import "sync"
 
-// bufferSize is enough for Headroom, MaxData and the headers around the payload, in bytes. Above 32
-// KiB, Go rounds allocations up to a multiple of 8 KiB.
+// bufferSize is the size of a Buffer in bytes. It is enough for Headroom, MaxData and the headers
+// around the payload, which need a little more than 32 KiB. Go rounds an allocation of that size up
+// to 40 KiB, so a smaller Buffer would not save memory.
 const bufferSize = 40 << 10
 
 var buffers = sync.Pool{New: func() any { b := new([bufferSize]byte); return b }}

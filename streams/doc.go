@@ -13,10 +13,10 @@
 //
 // # Memory
 //
-// A session without traffic holds no buffer: its [Reader] waits with 16 bytes, and borrows 40 KiB
-// when bytes arrive. A payload of [Small] bytes or more is read once, with room before it for the
-// other side's header, and is written at once with that header. Smaller payloads are collected in a
-// [Batch].
+// A session without traffic holds no buffer: its [Reader] waits with an array of 16 bytes, and
+// borrows a buffer of 40 KiB when bytes arrive. A payload of [Small] bytes or more is read once,
+// with room before it for the other side's header, and is written at once with that header. Smaller
+// payloads are collected in a [Batch].
 //
 //	 Buf
 //	+--------------------+----------------------+

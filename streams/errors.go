@@ -11,12 +11,12 @@ var ErrReplies = errors.New("streams: too many answers are pending, because the 
 // ErrWouldBlock is the error of TryRead when Read would have to wait.
 var ErrWouldBlock = errors.New("streams: no bytes are available yet")
 
-// ErrIdle is the error of a source's Next that would have to wait for the next frame to begin. The
-// function beforeWait of the source's Reader returns ErrIdle; see Between. No bytes are lost: the
-// next call of Next continues.
+// ErrIdle is the error of a source's Next that would have to wait for the next frame to begin. It
+// comes from the function beforeWait of the source's Reader, which may return it if the Reader's
+// method Between returns true. No bytes are lost: the caller calls Next again later.
 var ErrIdle = errors.New("streams: no frame has begun yet")
 
-// Close codes of RFC 6455 section 7.4.1 that codecs use as a reason.
+// WebSocket close codes of RFC 6455 section 7.4.1, for ProtocolErrors and for Close frames.
 const (
 	CloseNormal      = 1000
 	CloseGoingAway   = 1001

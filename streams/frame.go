@@ -13,7 +13,7 @@ const (
 	// zlib state of Open and Accept, so it must be relayed between two SPDY connections. Other
 	// sinks drop it.
 	Headers
-	// Data carries bytes of a stream. The bytes may be cut anywhere.
+	// Data carries bytes of a stream. One write of the sender may arrive as several Data frames.
 	Data
 	// HalfClose ends one direction of a stream: no more Data follows in that direction.
 	HalfClose

@@ -31,7 +31,7 @@ const soonTries = 4
 // Reader reads the bytes of one connection for a Source, and returns them as slices of a borrowed
 // buffer.
 //
-// While it has no unread bytes it holds no buffer: it waits with a few bytes of its own. If the
+// While it has no unread bytes it holds no buffer: it waits with a small array (peekSize). If the
 // Source needs few bytes, the Reader reads ahead, so that one read returns many small frames. If
 // the Source needs n bytes of a large payload, the Reader reads exactly n bytes, so that no byte
 // must be moved.
@@ -44,7 +44,7 @@ type Reader struct {
 	begin int     // bytes buf[begin:end] are unread
 	end   int
 	peek  [peekSize]byte
-	soon  bool // true: the current call is for the rest of a frame
+	soon  bool // true: the Source's last call was NeedSoon, for the rest of a frame
 }
 
 // NewReader returns a Reader of src. If beforeWait is not nil, the Reader calls it before each read
@@ -169,7 +169,8 @@ func (r *Reader) read(b []byte, soon bool) (int, error) {
 		}
 		n, err := r.src.Read(b)
 		if n > 0 {
-			return n, nil // the next Read of src returns the error again
+			// Return the bytes without err: the next Read of src returns the error again.
+			return n, nil
 		}
 		if err != nil && !errors.Is(err, ErrWouldBlock) {
 			return 0, err

@@ -11,7 +11,9 @@ import (
 // CPU clock of the process, which is precise to the nanosecond; /proc/<pid>/stat gives the same
 // time in ticks of 10 ms.
 func CPUTime(pid int) (time.Duration, error) {
-	const schedClock = 2 // CPUCLOCK_SCHED of Linux; clock_getcpuclockid(3) builds a clock id in the same way
+	// The ID of a process's CPU clock is the inverted pid, shifted, with the constant CPUCLOCK_SCHED
+	// of Linux (2) in the low bits. clock_getcpuclockid(3) builds the ID in the same way.
+	const schedClock = 2
 	var ts unix.Timespec
 	if err := unix.ClockGettime(int32(^pid)<<3|schedClock, &ts); err != nil {
 		return 0, fmt.Errorf("proc: read the CPU clock of process %d: %w", pid, err)

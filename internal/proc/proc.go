@@ -60,7 +60,7 @@ func Field(text, name string) (string, bool) {
 func KiB(text, name string) (int64, error) {
 	value, ok := Field(text, name)
 	if !ok {
-		return 0, fmt.Errorf("proc: no field %q", name)
+		return 0, fmt.Errorf("proc: the field %q is missing", name)
 	}
 	number, ok := strings.CutSuffix(value, " kB")
 	if !ok {

@@ -1,6 +1,6 @@
 // Package testkit has helpers that the tests of several packages need. Only tests import it.
 //
-//	ca := testkit.NewAuthority(t, "clients")      // issues certificates, also intermediates'
+//	ca := testkit.NewAuthority(t, "clients")      // issues client and intermediate certificates
 //	pair := ca.Client(t, pkix.Name{CommonName: "jane"})
 //	os.WriteFile(file, testkit.PEM(ca.Cert), 0o600)
 //	log := &testkit.Buffer{}                      // one goroutine writes it, another reads it

@@ -13,7 +13,9 @@ import (
 func HTTP2Server(mostStreams uint32) *http2.Server {
 	s := &http2.Server{MaxConcurrentStreams: mostStreams}
 	if err := http2.ConfigureServer(new(http.Server), s); err != nil {
-		panic(err) // cannot happen: it fails only for the cipher suites of a tls.Config, and this server has none
+		// Cannot happen: ConfigureServer fails only if a tls.Config lacks certain cipher suites, and
+		// this http.Server has no tls.Config.
+		panic(err)
 	}
 	return s
 }

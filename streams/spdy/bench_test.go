@@ -80,8 +80,8 @@ func BenchmarkRelay(b *testing.B) {
 	}
 }
 
-// BenchmarkBlock measures how a stream of a port-forward is opened, including the limit checks of
-// its header block.
+// BenchmarkBlock measures the time to open a stream of a port-forward, including the limit checks
+// of its header block.
 func BenchmarkBlock(b *testing.B) {
 	in := mobyBytes(syn(1, "streamType", "error", "port", "80", "requestID", "0"))
 	b.ReportAllocs()

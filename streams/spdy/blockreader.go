@@ -14,8 +14,9 @@ import (
 const (
 	maxHeaders     = 32       // number of headers
 	maxHeaderBytes = 16 << 10 // bytes: names, values and their lengths
-	// maxCarry limits the compressed bytes at the end of a header block that may be left for the
-	// next block. It is as long as the bytes that a compressor writes to flush.
+	// maxCarry limits the compressed bytes at the end of a header block that are inflated only with
+	// the next block. Only the few bytes with which a compressor flushes a block (see syncBlock)
+	// may be left; they inflate to nothing.
 	maxCarry = 64
 )
 

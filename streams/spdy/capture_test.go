@@ -187,7 +187,8 @@ func capture(t *testing.T, name string, server http.Handler, record func(*testin
 	defer s.Close()
 	t.Run("record "+name, func(t *testing.T) { record(t, must(url.Parse(s.URL))) })
 	<-ended
-	time.Sleep(time.Second) // moby/spdystream still sends frames after the session has ended
+	// Record also the frames that moby/spdystream sends after the end of the session.
+	time.Sleep(time.Second)
 	for file, b := range map[string]*bytes.Buffer{".client": &fromClient, ".server": &fromServer} {
 		_, stream, _ := bytes.Cut(b.Bytes(), []byte("\r\n\r\n"))
 		if err := os.WriteFile(filepath.Join("testdata", name+file), stream, 0o644); err != nil {

@@ -7,13 +7,13 @@ const (
 	// frame until the reader of the stream has taken it.
 	mobyWorkers = 5
 	// deliveredPing is the ID of the pings that AskDelivered sends, odd because a client sends
-	// them. The IDs of keepalive pings count from 1 and do not reach it.
+	// them. The IDs of keepalive pings count from 1 and never reach this ID.
 	deliveredPing = 1<<31 - 1
 )
 
-// AskDelivered requests that the server reports when its readers have taken all data written so
-// far. This matters at the end of a session over SPDY: the server resets its streams and drops data
-// that its readers have not taken yet. Over WebSocket channels the server handles a Close only
+// AskDelivered asks the server to report when its readers have taken all data that was written
+// before. This matters at the end of a session over SPDY: the server resets its streams and drops
+// data that its readers have not taken yet. Over WebSocket channels the server handles a Close only
 // after the data before it.
 //
 // The request is one ping for each goroutine that handles frames in the server (mobyWorkers). The

@@ -13,7 +13,7 @@ another reader and writer.
 	exec, attach     ExecClientSink          ExecServerSink
 	port-forward     RelaySink               RelaySink
 
-A WebSocket client of a port-forward opens no streams itself. There OpenPorts opens them, and the
+A WebSocket client of a port-forward opens no streams itself. OpenPorts opens them instead, and the
 server's leg uses PortsSource and PortsSink. PortsSink.Open opens one connection after the other.
 
 If edge ends the client's connections itself, because each has its own upstream session,
@@ -73,9 +73,10 @@ over k8s.io/streaming):
     any order.
   - It sends GOAWAY, unless the client sent one first, and closes the connection.
 
-v1 differs: the runtime resets the error stream as soon as all streams of the set are open. The
-client sends FIN on stdin after its last byte. At the end it sends RST_STREAM for each open stream
-and GOAWAY. After that neither side reads.
+In v1 the runtime resets the error stream early: as soon as all streams of the set are open.
+
+The client sends FIN on stdin after its last byte, except in v1. At the end it sends RST_STREAM for
+each open stream and GOAWAY. After that neither side reads.
 
 So a source of the server's frames collects the bytes of the error stream. It returns one Status
 when the stream ends by FIN or RST_STREAM, or else at GOAWAY or at the end of the connection. If
@@ -92,9 +93,10 @@ ends a connection like this:
   - PortForward failed: text on the error stream, RST_STREAM with CANCEL for both streams.
 
 After the FIN on the data stream the runtime does not read the stream any more, and moby/spdystream
-waits for a reader. Further data therefore blocks one of five workers, with every connection whose
-stream IDs belong to it, and later also the end of the session. So PortsSource answers that FIN with
-RST_STREAM, as client-go does. Connections that a client opened just before a GOAWAY do not start.
+waits for a reader. Further data therefore blocks one of the five goroutines that handle frames
+there, and with it every connection whose stream IDs belong to that goroutine. Later it also blocks
+the end of the session. So PortsSource answers that FIN with RST_STREAM, as client-go does.
+Connections that a client opened just before a GOAWAY do not start.
 
 # Half-close and reset
 
@@ -137,11 +139,11 @@ relayed.
 
 # Limits
 
-A header block has at most 16 KiB, both compressed and inflated, and 32 headers. The rest is not
-inflated. A control frame that is skipped has at most 64 KiB; the others must have their exact
-length. A data frame has up to 2^24-1 bytes and is returned in pieces of [streams.MaxData]. A
-violation is a [streams.ProtocolError]. The package checks counts and lengths from the peer before
-it allocates memory for them.
+A header block has at most 16 KiB, both compressed and inflated, and 32 headers. Bytes beyond these
+limits are not inflated. A control frame that is skipped has at most 64 KiB; every other control
+frame must have exactly the length that its type prescribes. A data frame has up to 2^24-1 bytes and
+is returned in pieces of [streams.MaxData]. A violation is a [streams.ProtocolError]. The package
+checks counts and lengths from the peer before it allocates memory for them.
 
 # Files
 

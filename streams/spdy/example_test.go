@@ -29,7 +29,7 @@ func Example() {
 	client.Write(roomy(streams.HalfClose, streams.Stream{Role: streams.Stdin}, ""))
 	client.Flush()
 
-	answers := new(replies) // a streams.Replier: stores the SYN_REPLYs that fromClient answers
+	answers := new(replies) // a streams.Replier: stores the SYN_REPLYs from the source fromClient
 	fromClient := spdy.NewExecServerSource(streams.NewReader(bytes.NewReader(toServer.bytes), nil), answers, set)
 	fmt.Println("the server reads")
 	print(fromClient)

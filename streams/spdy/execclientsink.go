@@ -28,8 +28,8 @@ func (s *ExecClientSink) Open() error {
 	return s.batch.W.WriteRoom(b, streams.Headroom)
 }
 
-// Write implements streams.Sink. It writes Data on stdin, Resize, and once for each stream of the
-// set HalfClose and Reset. It drops all other frames.
+// Write implements streams.Sink. It writes Data on stdin and Resize. For each stream of the set it
+// writes HalfClose and Reset at most once. It drops all other frames.
 func (s *ExecClientSink) Write(f streams.Frame) error {
 	r := f.Stream.Role
 	id := s.ids.id(r)

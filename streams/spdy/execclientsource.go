@@ -23,7 +23,7 @@ type ExecClientSource struct {
 }
 
 // NewExecClientSource returns a source that reads from r the streams that ExecClientSink.Open opens
-// for the same set. The source moves r's position, but the caller owns r.
+// for the same set. The caller closes r.
 func NewExecClientSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecClientSource {
 	s := &ExecClientSource{frameReader: frameReader{r: r, rep: rep, even: true}, ids: newIDs(set)}
 	for _, r := range openOrder {

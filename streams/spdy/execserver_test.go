@@ -159,7 +159,7 @@ func TestServerSink(t *testing.T) {
 		roomy(streams.HalfClose, role(streams.Stdout), ""),
 		roomy(streams.HalfClose, role(streams.Stdout), ""),
 		roomy(streams.Data, role(streams.Stdout), "dropped"),
-		roomy(streams.HalfClose, role(streams.Error), ""), // dropped: client-go would take it as success
+		roomy(streams.HalfClose, role(streams.Error), ""), // dropped: to client-go it would mean success
 		roomy(streams.HalfClose, role(streams.Stdin), ""),
 		roomy(streams.Data, role(streams.Stderr), "err"),
 		roomy(streams.Reset, role(streams.Stderr), ""),

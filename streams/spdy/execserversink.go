@@ -17,9 +17,9 @@ func NewExecServerSink(w streams.Writer, source *ExecServerSource) *ExecServerSi
 	return &ExecServerSink{frameWriter: newFrameWriter(w), ids: source.ids}
 }
 
-// Write implements streams.Sink. It writes Data on stdout and stderr, Close, and once for each
-// stream Status, Reset and HalfClose. It drops a HalfClose of the error stream, because client-go
-// takes an empty error stream as success. It drops all other frames.
+// Write implements streams.Sink. It writes Data on stdout and stderr, and Close. For each stream it
+// writes Status, Reset and HalfClose at most once. It drops a HalfClose of the error stream,
+// because client-go takes an empty error stream as success. It drops all other frames.
 func (s *ExecServerSink) Write(f streams.Frame) error {
 	if f.Kind == streams.Close {
 		return s.goAway(s.ids.last(), f.Code)

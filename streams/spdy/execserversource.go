@@ -28,8 +28,7 @@ type ExecServerSource struct {
 }
 
 // NewExecServerSource returns a source that reads the client's frames from r. The source accepts
-// each stream of the set as soon as the client opens it, and only once. The source moves r's
-// position, but the caller owns r.
+// each stream of the set as soon as the client opens it, and only once. The caller closes r.
 func NewExecServerSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecServerSource {
 	return &ExecServerSource{
 		frameReader: frameReader{r: r, rep: rep},
@@ -133,7 +132,8 @@ func (s *ExecServerSource) open(h head) (f streams.Frame, err error) {
 	if err := s.rep.Reply(s.replies.appendSynReply(reply[:0], id)); err != nil {
 		return f, err
 	}
-	// The source sends the SYN_REPLY first: after this Store the sink may write on the stream.
+	// Store the ID only after the SYN_REPLY: from now on the sink may write on the stream, and a
+	// client drops data that arrives before the SYN_REPLY.
 	s.ids[r].Store(id)
 	if s.Whole() {
 		s.blocks = nil

@@ -108,9 +108,9 @@ func (r *frameReader) ping() error {
 	return r.rep.Reply(AppendPing(answer[:0], id))
 }
 
-// stream reads the beginning of a control frame's body, which starts with a stream ID. The
-// parameter fixed is the number of bytes to read. The returned rest stays valid until the next
-// read.
+// stream reads the beginning of a control frame's body, which starts with a stream ID of 4 bytes.
+// The parameter fixed is the number of bytes to read, with the ID. The returned slice rest has the
+// bytes after the ID, and stays valid until the next read.
 func (r *frameReader) stream(fixed int) (id uint32, rest []byte, err error) {
 	b, err := r.take(fixed)
 	if err != nil {

@@ -106,7 +106,8 @@ func (s *openings) Next() (streams.Frame, error) {
 	return f, err
 }
 
-// opener is a sink that writes the Open frames of an openings, without their request IDs.
+// opener is a sink that writes the Open frames that a source of type openings returns, without
+// their request IDs.
 type opener struct {
 	w      streams.Writer
 	sink   streams.Sink
@@ -181,7 +182,8 @@ func (z fuzzed) read(t *testing.T, p ...[]byte) (lines []string) {
 
 // sayable leaves out the lines that a sink cannot write unchanged: the error at the end; the Open
 // frames of an exec, whose streams are opened together; and Close, which an exec's client does not
-// write and its server writes differently. sayable also replaces status 0 of a Reset by 5.
+// write and its server writes differently. sayable also replaces status 0 of a Reset by 5 (CANCEL),
+// as a sink does.
 func sayable(lines []string) (out []string) {
 	for _, l := range lines {
 		kind, rest, _ := strings.Cut(l, " ")

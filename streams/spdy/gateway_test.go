@@ -124,8 +124,8 @@ func relayPorts(down, up *leg, table *spdy.Table) error {
 		func() error { return copyFrames(downSink, spdy.NewRelaySource(upReader, up, spdy.Server, table)) })
 }
 
-// both runs the two copying loops of a session, one for each direction, until both have ended. If
-// one loop has not ended 2 s after the other, both closes the connections.
+// both runs the two copying loops of a session, one for each direction, and waits for their end. If
+// one loop has not ended 2 s after the other, the function closes the two connections.
 func both(down, up *leg, loops ...func() error) error {
 	errc := make(chan error, len(loops))
 	for _, loop := range loops {

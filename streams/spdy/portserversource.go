@@ -27,8 +27,8 @@ type PortOpening struct {
 // WebSocket message of a tunnel.
 const MaxPortReply = 64
 
-// NewPortServerSource returns a source that reads the client's frames from r. The source moves r's
-// position, but the caller owns r. Answers go to rep.
+// NewPortServerSource returns a source that reads the client's frames from r. The caller closes r.
+// Answers go to rep.
 func NewPortServerSource(r *streams.Reader, rep streams.Replier, table *Table) *PortServerSource {
 	s := &PortServerSource{relay: NewRelaySource(r, rep, Client, table)}
 	s.relay.blocks.ports = true

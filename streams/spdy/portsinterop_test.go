@@ -111,7 +111,7 @@ func TestPortsInterop(t *testing.T) {
 		switch port % 3 {
 		case 0:
 			return errors.New("connection refused")
-		case 1: // the pod reads the data, answers and ends
+		case 1: // the pod reads all data, sends it back and ends the connection
 			b := make([]byte, each)
 			io.ReadFull(stream, b)
 			stream.Write(b)

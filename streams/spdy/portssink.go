@@ -34,7 +34,8 @@ func OpenPorts(w streams.Writer, table *Table, ports []uint16) error {
 	return w.WriteRoom(b, streams.Headroom)
 }
 
-// maxOpen is more bytes than the frames that open one connection have (about 200).
+// maxOpen is an upper limit for the size in bytes of the frames that open one connection. They have
+// about 200 bytes.
 const maxOpen = 512
 
 // appendOpen appends to b the frames that open connection n to port p.
@@ -63,7 +64,7 @@ func (t *Table) addPort(n int) error {
 type PortsSink struct {
 	relay  *RelaySink
 	table  *Table
-	peer   Peer        // the role in which edge writes here: Client or Server
+	peer   Peer        // whose frames the sink writes: Client or Server
 	blocks blockWriter // encodes the header blocks for Open
 }
 

@@ -11,8 +11,8 @@ type PortsSource struct {
 	relay *RelaySource
 }
 
-// NewPortsSource returns a source that reads the server's frames from r. The source moves r's
-// position, but the caller owns r. The source sends its resets to rep.
+// NewPortsSource returns a source that reads the server's frames from r. The caller closes r. The
+// source sends its resets to rep.
 func NewPortsSource(r *streams.Reader, rep streams.Replier, table *Table) *PortsSource {
 	return &PortsSource{NewRelaySource(r, rep, Server, table)}
 }

@@ -40,8 +40,8 @@ func (s *RelaySink) Write(f streams.Frame) error {
 	return nil
 }
 
-// block writes a frame with a header block. Its priority and associated stream are 0, as in
-// client-go.
+// block writes a frame with a header block. The priority and the associated stream of a SYN_STREAM
+// are 0, as in client-go.
 func (s *RelaySink) block(kind uint16, fixed int, f streams.Frame) error {
 	n := fixed + len(f.Payload())
 	b, err := s.batch.Grow(headLen + n)

@@ -20,7 +20,7 @@ type RelaySource struct {
 
 // NewRelaySource returns a source that reads from r the frames of a client or server; the parameter
 // peer states which. The two sources of a session, for the client and for the server, share the
-// table. The source moves r's position, but the caller owns r.
+// table. The caller closes r.
 func NewRelaySource(r *streams.Reader, rep streams.Replier, peer Peer, table *Table) *RelaySource {
 	return &RelaySource{frameReader: frameReader{r: r, rep: rep, even: peer == Server}, peer: peer, table: table}
 }
@@ -75,7 +75,9 @@ func (s *RelaySource) step() (f streams.Frame, err error) {
 		}
 		return f, err
 	}
-	return s.goAway() // GOAWAY: the method next returns no other kind
+	// The frame is a GOAWAY: the method next returns no kinds other than GOAWAY and those in the
+	// cases above.
+	return s.goAway()
 }
 
 func (s *RelaySource) open(h head) (f streams.Frame, err error) {

@@ -6,9 +6,11 @@ package ws
 // uses, the decoder ignores CR, LF and the excess bits of the last character. The zero value is
 // ready for a message.
 type base64Decoder struct {
-	bits   uint32 // bits of an incomplete group of four characters; the lowest are not written yet
-	have   int    // characters read of an incomplete group, 0 to 3
-	padded bool   // padding was read: no other group may follow
+	// bits holds the bits of the characters read of an incomplete group. The lowest 6, 4 or 2 bits
+	// (after 1, 2 or 3 characters) are not written yet.
+	bits   uint32
+	have   int  // characters read of an incomplete group, 0 to 3
+	padded bool // padding was read: no other group may follow
 }
 
 // decode decodes the next characters b of the message in place: it writes to b[:n] the bytes that

@@ -16,7 +16,7 @@ import (
 var base64Inputs = []string{
 	"", "\n", "\r\n\r\n",
 	"QQ==", "QUI=", "QUJD", "QUJDRA==", "QUJDREU=", "QUJDREVG",
-	"QR==", "QUJ=", // with excess bits
+	"QR==", "QUJ=", // the last character has excess bits that are not 0
 	"Q\nQ\r=\n=\n", "\nQUI\n=\r\n", "QUJD\r\nREVG\r\n", "Q\n\n\nU\nJ\nD",
 	"++//", "+/8=", "AAAA", "////",
 	strings.Repeat("0123456789abcdefghijklmnopqrstuvwxyz", 2),

@@ -119,7 +119,8 @@ func TestBounds(t *testing.T) {
 	if e.err != io.EOF {
 		t.Error(e.err)
 	}
-	// ExecClientSource ignores channel 0.
+	// ExecClientSource returns no frames for the same messages: they are on channel 0, which a
+	// server does not use.
 	if e = readServer(t, split(unmasked(in)), ws.V5Channel); len(e.lines) != 0 || e.err != io.EOF {
 		t.Errorf("%q, %v", e.lines, e.err)
 	}
@@ -225,7 +226,7 @@ func TestMemory(t *testing.T) {
 			watch("client", unmasked(c.before), unmasked(c.again), nil, func(src io.Reader) func() error {
 				return source(ws.NewExecClientSource(streams.NewReader(src, nil), mute{}, c.d))
 			})
-			if c.d == ws.V4Base64Channel { // a tunnel has no text messages
+			if c.d == ws.V4Base64Channel { // not for tunnels: in a tunnel a text message is an error
 				return
 			}
 			watch("tunnel", c.before, c.again, io.ErrUnexpectedEOF, func(src io.Reader) func() error {

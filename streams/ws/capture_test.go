@@ -240,7 +240,9 @@ func load(t *testing.T, i int) []byte {
 		if c.tunnel != "" {
 			subprotocol = ws.TunnelPortForward
 		}
-		t.Run("capture "+c.file, func(t *testing.T) { // the subtest's cleanup waits until the server has ended
+		// The capture is a subtest, because its cleanup waits until the server has ended and has
+		// written all bytes to got.
+		t.Run("capture "+c.file, func(t *testing.T) {
 			if !c.server {
 				c.record(t, serve(t, subprotocol, func(conn net.Conn) { io.Copy(&got, conn) }))
 				return

@@ -39,7 +39,9 @@ func (s *channelSink) data(channel byte, f streams.Frame) error {
 		copy(to, b)
 		return err
 	}
-	for off := f.Off; off < len(f.Buf); { // each further header overwrites the end of the piece written before
+	// Each header after the first overwrites the end of the previous piece, which has already been
+	// written.
+	for off := f.Off; off < len(f.Buf); {
 		end := min(off+s.most, len(f.Buf))
 		if err := s.piece(channel, f.Buf[:end], off, keyAfter(f.Mask, off-f.Off)); err != nil {
 			return err

@@ -13,11 +13,11 @@ type channelSource struct {
 	r         *streams.Reader
 	rep       streams.Replier
 	text      bool                  // true: payloads are base64, in text messages
-	halfClose bool                  // the peer may send [255, channel] to end a channel
+	halfClose bool                  // true: the peer may send [255, channel] to end a channel
 	channels  [channelCount]meaning // meaning of the next message on each channel
 	// ports is the number of ports of a port-forward; 0: the channels are those of exec.
 	ports     int
-	keepMasks bool // see ExecServerSource.KeepMasks
+	keepMasks bool // true: large Data is not unmasked; see ExecServerSource.KeepMasks
 
 	in      frameParser
 	tagged  bool          // true: the channel byte of the current message was read, and the field means is valid
@@ -127,7 +127,9 @@ func (s *channelSource) piece() (f streams.Frame, err error) {
 		}
 		s.tag(b[off])
 	}
-	if s.tagged && !s.text { // a message's header already shows if it is too long
+	// The frame header states the payload's length, so a binary message that is too long is an error
+	// before its payload is read. The length of base64 text is checked after decoding.
+	if s.tagged && !s.text {
 		if err := s.bound(s.in.left); err != nil {
 			return f, err
 		}
@@ -137,7 +139,7 @@ func (s *channelSource) piece() (f streams.Frame, err error) {
 		return s.masked(n)
 	}
 	b, off, err := s.take(n)
-	if err != nil || !s.tagged { // without a channel byte: an empty message or fragment
+	if err != nil || !s.tagged { // not tagged: the frame is empty, and the channel byte has not come
 		return f, err
 	}
 	last := s.in.fin && s.in.left == 0

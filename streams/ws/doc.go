@@ -70,7 +70,7 @@
 //	[255, ch] before v5                ignored: channel 255 has no meaning there
 //	stdin or resize after its end      ignored
 //	[255] or [255, ch, ...] on v5      protocol error 1002 (wsstream ends the session)
-//	[255, ch], ch above 4, on v5       protocol error 1002 (the same)
+//	[255, ch], ch above 4, on v5       protocol error 1002 (wsstream ends the session)
 //
 // It differs from wsstream in these cases. A client that works with wsstream works here too:
 //
@@ -156,8 +156,8 @@
 // # Port-forward
 //
 // The ports in the query (see [ParsePorts]) define the connections: channel 2n carries the bytes of
-// connection n, and channel 2n+1 carries the text why it failed. The container runtime supports no
-// subprotocol, v4.channel.k8s.io and v4.base64.channel.k8s.io:
+// connection n, and channel 2n+1 carries the text why it failed. The container runtime accepts
+// v4.channel.k8s.io, v4.base64.channel.k8s.io, and a handshake without a subprotocol:
 //
 //	server  82 03 00 50 00                       # channel 0 is for port 80
 //	server  82 03 01 50 00                       # and so is channel 1

@@ -8,7 +8,7 @@ import "edge/streams"
 // accepts frames with a Mask.
 type ExecClientSink struct {
 	channelSink
-	halfClose bool // the dialect can express the end of stdin, and the sink has not sent it yet
+	halfClose bool // true: the dialect can express the end of stdin, and the sink has not sent it yet
 }
 
 // NewExecClientSink returns a sink that writes a client's frames to w, after the WebSocket

@@ -99,7 +99,7 @@ func TestExecClientSink(t *testing.T) {
 	}
 }
 
-// TestMaskingKeys checks that every message and control frame has another masking key.
+// TestMaskingKeys checks that every message and every control frame has a masking key of its own.
 func TestMaskingKeys(t *testing.T) {
 	w := &writes{}
 	s := ws.NewExecClientSink(w, ws.V5Channel)
@@ -111,7 +111,9 @@ func TestMaskingKeys(t *testing.T) {
 		keys[string(w.out[len(w.out)-1][2:6])] = true
 		keys[string(ws.AppendClientPing(nil, nil)[2:6])] = true
 	}
-	if len(keys) < 2*n-1 { // keys are 32 bits: two are equal once in 50,000 runs
+	// One pair of equal keys is allowed: keys have 32 bits, so two of them are equal by chance in
+	// one of 50,000 runs.
+	if len(keys) < 2*n-1 {
 		t.Errorf("%d keys for %d frames", len(keys), 2*n)
 	}
 }

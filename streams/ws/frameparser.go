@@ -9,11 +9,11 @@ const maxEmptyFragments = 64
 
 // frameParser holds the state of parsing the peer's frames.
 type frameParser struct {
-	side  side   // edge's side of the connection; the peer has the other
-	op    byte   // opcode of the current frame; for a continuation frame that of its message
+	side  side   // edge's side of the connection: client or server
+	op    byte   // opcode of the current frame, or of its message if it is a continuation frame
 	fin   bool   // true: the current frame is the last of its message
 	left  uint64 // bytes of the current frame's payload that are still to come
-	key   uint32 // masks the next four bytes of payload, lowest byte first
+	key   uint32 // masking key, rotated: its lowest byte is for the next byte of payload
 	open  byte   // opcode of a fragmented message that is not complete; 0: none
 	empty int    // number of fragments without payload in a row
 }

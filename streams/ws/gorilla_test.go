@@ -62,7 +62,9 @@ type answered struct{ upgrade }
 
 func (a *answered) Write(b []byte) (int, error) {
 	if r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b))); err == nil {
-		sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455 section 4.2.2
+		// Sec-WebSocket-Accept is computed from the client's key and this constant GUID: RFC 6455
+		// section 4.2.2.
+		sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 		a.in = io.MultiReader(strings.NewReader("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 			"Sec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n"), a.in)
 	}
@@ -91,7 +93,7 @@ func hear(c *websocket.Conn) *heard {
 // upgrade is a ResponseWriter and the connection below it, for a server under test. The connection
 // returns the bytes of the field in, and discards what is written.
 type upgrade struct {
-	net.Conn // nil: the test calls none of its other methods
+	net.Conn // nil: only the methods that upgrade itself defines are called
 	in       io.Reader
 }
 

@@ -156,7 +156,7 @@ func (s *stall) Read([]byte) (int, error) {
 // events records the frames that a source returned, as text, and the answers that the source gave
 // to its Replier.
 type events struct {
-	client bool // the source is a client's: its answers are masked, and events unmasks them
+	client bool // true: the source is on the client side, so events unmasks its answers
 	lines  []string
 	stalls int
 	err    error
@@ -334,7 +334,7 @@ func equal(t *testing.T, got, want []string) {
 }
 
 // writes is a Writer that records what a sink writes, one element per write. It overwrites the free
-// bytes before it, as a layer below the sink may.
+// bytes before the written bytes, as a layer below the sink may.
 type writes struct {
 	out [][]byte
 	err error

@@ -106,7 +106,8 @@ func echo(t *testing.T, d ws.Dialect) func(net.Conn) {
 	}
 }
 
-// inputs are sizes of stdin messages, in bytes, around every limit.
+// inputs are sizes of stdin messages, in bytes: around each size limit of headers, frames and
+// buffers.
 var inputs = []int{1, 2, 123, 124, 125, 126, 127, 4094, 4095, 4096, 4097, 32703, 32704, 32705, 32767, 32768, 65533, 65534, 65535, 65536, 200000}
 
 func random(n int) []byte {

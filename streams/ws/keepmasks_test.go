@@ -125,7 +125,9 @@ func TestKeepMasks(t *testing.T) {
 			}
 			kept++
 			if key := w.out[len(w.out)-1][4:8]; bytes.HasPrefix(key, frame(fin|opBinary, "")[2:5]) {
-				handedOn++ // the client's key was used again, or is equal by chance (once in 2^24)
+				// The sink's key begins with the first 3 bytes of the client's key: the sink has used
+				// the client's key again, or the bytes are equal by chance (once in 2^24).
+				handedOn++
 			}
 		}
 		sink.Flush()

@@ -42,7 +42,7 @@ func mask(b []byte, key uint32) uint32 {
 	return key
 }
 
-// keyAfter returns the masking key as it must be rotated for the byte n bytes later.
+// keyAfter rotates the masking key: the result is the key for the payload from n bytes later on.
 func keyAfter(key uint32, n int) uint32 { return bits.RotateLeft32(key, -8*(n%4)) }
 
 // maskBlocks masks the complete blocks at the beginning of b with the widest XOR of the processor.

@@ -109,7 +109,8 @@ func (p *Passage) begin(b []byte) (own int, ok bool) {
 		p.seen.Close = true
 	}
 	p.left = uint64(header)
-	if p.left += n; p.left < n { // overflow: the frame is longer than any peer can send
+	// If the sum overflows, the frame is longer than any peer can send: use the largest number.
+	if p.left += n; p.left < n {
 		p.left = 1<<64 - 1
 	}
 	return 0, true

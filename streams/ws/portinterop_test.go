@@ -91,7 +91,9 @@ func TestPortSplits(t *testing.T) {
 			path := filepath.Join("testdata", c.file)
 			if *update {
 				var got bytes.Buffer
-				t.Run("capture", func(t *testing.T) { // the subtest's cleanup waits until the server has ended
+				// The capture is a subtest, because its cleanup waits until the server has ended and has
+				// written all bytes to got.
+				t.Run("capture", func(t *testing.T) {
 					c.record(t, serve(t, c.d.String(), func(conn net.Conn) { io.Copy(&got, conn) }))
 				})
 				if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {

@@ -100,7 +100,9 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 		end()
 	}
 	loops.Go(func() {
-		defer hear() // Next has failed, so the container runtime delivers nothing more
+		// After an error of Next the runtime's report (OnDelivered) cannot arrive any more: end the
+		// other loop's wait for it.
+		defer hear()
 		for {
 			f, err := upSource.Next()
 			if err != nil {
@@ -120,7 +122,9 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 			if err != nil || f.Kind == streams.Close {
 				upSink.AskDelivered()
 				upSink.Flush()
-				<-heard // the runtime drops unread data at a session's end
+				// Wait until the pod has read all data: the runtime drops unread data when the session
+				// ends.
+				<-heard
 				upSink.Write(closing(0))
 				upSink.Flush()
 				goodbye()

@@ -244,8 +244,8 @@ func portSession(t *testing.T, ports []uint16, subprotocol string, d ws.Dialect)
 	addr := runtimePorts(t, func(p int32, stream io.ReadWriteCloser) error {
 		n := int(p) - int(ports[0])
 		<-turns[n]
-		// The runtime sends the error after this function returns, so the client starts the next
-		// port.
+		// If the connection fails, the runtime sends the error text only after this function has
+		// returned. So the client's loop below starts the next port when it has read the text.
 		if n%3 == 1 {
 			return errors.New("connection refused")
 		}
@@ -371,7 +371,9 @@ func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 		for range 7 {
 			got = append(got, c.next(t))
 		}
-		<-begun // waits until the pod has accepted the connection: over SPDY, an earlier Close would prevent that
+		// Wait until the pod has accepted the connection to port 3: over SPDY, a Close before that
+		// would prevent the connection.
+		<-begun
 		slices.Sort(got)
 		equal(t, got, []string{
 			`82 "\x00\x01\x00"`, `82 "\x01\x01\x00"`, `82 "\x02\x02\x00"`,
@@ -396,7 +398,8 @@ func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 	}
 	release <- true
 
-	// If the client ends the connection without a Close, the result is the same.
+	// If the client ends the TCP connection without a Close, the server also answers with Close 1000
+	// and ends the connection.
 	c = start()
 	c.Conn.(*net.TCPConn).CloseWrite()
 	equal(t, []string{c.next(t), c.next(t)}, []string{`88 "\x03\xe8"`, "EOF"})
@@ -436,7 +439,9 @@ func TestPortSourceAsRuntime(t *testing.T) {
 				return err
 			})
 			c, _ := handshake(t, addr, "ports=1,2", d.String())
-			for range 4 { // reads the first four messages: input before them could be lost
+			// Read the server's first four messages (one per channel) before sending: the server could
+			// lose input that arrives earlier.
+			for range 4 {
 				c.next(t)
 			}
 			c.Write(in)

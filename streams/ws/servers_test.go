@@ -68,8 +68,8 @@ func run(t *testing.T, addr, subprotocol string, d ws.Dialect, stdin [][]byte) *
 				}
 			}
 			frames = append(frames, say(streams.HalfClose, streams.Stdin, ""))
-			// The client sends a ping before each frame, and none after the last frame: a server
-			// that closes may not read it.
+			// The client sends a ping before each frame, but no ping after the last frame: a server
+			// that closes the connection might not read that ping.
 			for _, f := range frames {
 				if err := w.WriteRoom(ws.AppendClientPing(nil, []byte("ping")), 0); err != nil {
 					return err

@@ -21,8 +21,8 @@ type Tunnel struct {
 
 	in   frameParser
 	err  error // error that every further call of Read returns
-	code int   // code of the peer's Close
-	done bool  // the peer has sent a Close
+	code int   // code of the peer's Close; 0: none
+	done bool  // true: the peer has sent a Close
 
 	// small holds the bytes of a frame header, or the payload of a control frame after free bytes
 	// for the header of the answer.
@@ -128,7 +128,8 @@ func (t *Tunnel) read(p []byte) (int, error) {
 		n, err := t.below(p[:min(uint64(len(p)), t.in.left)])
 		t.in.unmask(p[:n])
 		if n > 0 {
-			err = nil // the connection returns the error again at the next Read
+			// Return the bytes without the error: the next Read of the connection returns it again.
+			err = nil
 		}
 		return n, err
 	}

@@ -19,7 +19,7 @@ func TestTunnelRead(t *testing.T) {
 		in      []byte
 		want    string
 		answers []string
-		err     error // expected error; nil: a protocol error with code
+		err     error // expected error; nil: a protocol error with the code of the field code
 		code    int
 		closed  bool
 	}{

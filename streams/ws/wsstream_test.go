@@ -47,7 +47,9 @@ func wsstreamHears(t *testing.T, d ws.Dialect, in []byte) (stdin, resize string)
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if !<-open { // waits until wsstream has opened the session: it could miss that if input came earlier
+	// Wait until Open has returned: if input ended the session before that, Open could return an
+	// error.
+	if !<-open {
 		return
 	}
 	if _, err := client.NetConn().Write(in); err != nil {
