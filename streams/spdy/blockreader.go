@@ -15,8 +15,8 @@ const (
 	maxHeaders     = 32       // number of headers
 	maxHeaderBytes = 16 << 10 // bytes: names, values and their lengths
 	// maxCarry limits the compressed bytes at the end of a header block that are inflated only with
-	// the next block. Only the few bytes with which a compressor flushes a block (see syncBlock)
-	// may be left; they inflate to nothing.
+	// the next block. Usually these are the few bytes with which a compressor flushes a block
+	// (see syncBlock).
 	maxCarry = 64
 )
 

@@ -101,8 +101,9 @@ Connections that a client opened just before a GOAWAY do not start.
 # Half-close and reset
 
 These tables show the frames that a source returns for the wire, and the bytes that a sink writes
-for a frame. Each row happens once for each stream and direction. Data after it is dropped. Data is
-also dropped for streams that do not exist and for the wrong direction.
+for a frame. An end of a stream (FIN or RST_STREAM) counts once for each stream and direction; data
+after that end is dropped. Data is also dropped if its stream does not exist, or if the sender must
+not send on that stream.
 
 	wire                              exec                        port-forward
 	SYN_STREAM from the client        Open, accepted at once      Open with the block
