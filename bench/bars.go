@@ -12,8 +12,11 @@ import (
 // meets it, because figures vary from run to run.
 type bar struct {
 	measure
-	pair    string   // pair (client dialect and upstream protocol) whose ratio is compared; empty: the figure of the proxy edge
-	against []string // proxies; bench divides edge's figure by that of the cheapest of them, and for a pair by that of its relay; empty: edge's figure is not divided
+	pair string // pair (client dialect and upstream protocol) whose ratio to its relay is limited; empty: the limit is for the proxy edge
+	// against contains names of proxies. If it is not empty, the limit is for a ratio: edge's
+	// figure divided by that of the cheapest of these proxies. For a pair it contains only "relay",
+	// and the ratio is the pair's figure divided by that of its relay.
+	against []string
 	limit   float64
 	atLeast bool // true: the field limit is the least allowed figure; false: it is the greatest allowed figure
 }
@@ -26,7 +29,8 @@ var (
 	relay      = []string{"relay"}
 )
 
-// bars are all limits for edge's figures that bench can check, in the order of the table.
+// bars are all limits for edge's figures that bench can check. The last table of the report shows
+// them in this order.
 var bars = []bar{
 	{measure: transferMeasure("down", maxWrite), against: opaque, limit: 1},
 	{measure: transferMeasure("up", maxWrite), against: opaque, limit: 1},
@@ -53,8 +57,8 @@ var bars = []bar{
 // is the median of its rounds.
 type barResult struct {
 	measure
-	Of      string  `json:"of"`                // name of the proxy or pair whose figure the field Figure is
-	Against string  `json:"against,omitempty"` // name of the proxy by whose figure Figure is divided; empty: Figure is in Unit
+	Of      string  `json:"of"`                // name of the proxy or pair that has the figure in the field Figure
+	Against string  `json:"against,omitempty"` // name of the proxy by whose figure Figure is divided; empty: Figure is not divided
 	Figure  summary `json:"figure"`
 	Limit   float64 `json:"limit"`
 	AtLeast bool    `json:"atLeast,omitempty"`
@@ -161,7 +165,7 @@ func writeBars(w io.Writer, results []*barResult) error {
 		return err
 	}
 	if missing := len(bars) - len(results); missing > 0 {
-		_, err := fmt.Fprintf(w, "%d of %d bars were not measured\n", missing, len(bars))
+		_, err := fmt.Fprintf(w, "%d of %d bars (limits for edge's figures) were not measured\n", missing, len(bars))
 		return err
 	}
 	return nil

@@ -44,7 +44,7 @@ idle session RSS KiB   edge        40.0    40.0 - 40.0   RSS KiB       at most 3
 	if joined := string(bytes.Join(lines[:5], nil)); squeeze(joined) != squeeze(want) {
 		t.Errorf("got\n%s\nwant\n%s", joined, want)
 	}
-	if text := got.String(); !bytes.Contains(lines[5], []byte("bars were not measured")) {
+	if text := got.String(); !bytes.Contains(lines[5], []byte("were not measured")) {
 		t.Errorf("the number of missing bars is not reported:\n%s", text)
 	}
 }

@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	r, err := measureAll(ctx, s, stderr)
-	if r != nil { // If a long measurement ends with an error, report the figures that it has.
+	if r != nil { // Even if a long measurement ends with an error, report the figures that were measured before it.
 		err = errors.Join(err, writeReport(stdout, s, r))
 	}
 	if err != nil {

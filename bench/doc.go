@@ -18,12 +18,12 @@
 // of them is one process, so that bench reads its CPU time and memory like those of a Go proxy.
 // nginx runs without a master process; HAProxy's threads belong to its process. nginx has one event
 // loop, whatever the number of cores: a second worker process would have its own sessions and would
-// not speed up the others. If one of these programs is missing, a run installs it if it runs as
-// root on Debian. Otherwise the run ends and prints the command to install it. The flag --proxies
-// can omit the program.
+// not speed up the others. If nginx or HAProxy is missing and bench runs as root on Debian, bench
+// installs the program. Otherwise bench prints the command to install the program, and ends. With
+// the flag --proxies the user can omit the program from the measurement.
 //
 // The client sends and expects the same messages through all proxies. WebSocket v4 cannot
-// half-close, so no workload needs a half-close: each command has a number of bytes as argument.
+// half-close, so no workload needs a half-close: a transfer has its number of bytes as argument.
 // Before the measured part of a session, upstream sends one byte (ready) and the client sends one
 // byte (go). So the figures include neither the handshake nor the end of a session.
 //
@@ -31,8 +31,8 @@
 //	down, up      CPU s/GB           one session, writes of a given size, GB = 10^9 bytes
 //	keystroke     CPU us, p50, p99   one session, round trips of one byte, one at a time
 //	idle session  KiB                (RSS with N sessions - RSS after warm-up) / N, new process
-//	idle after a keystroke  KiB      the same after 20 keystrokes in each session, and --settle
-//	idle growth   %                  how far edge's RSS then rises in --idle-hold, read every 30 s
+//	idle after a keystroke  KiB      as idle session, after 20 keystrokes in each and --settle
+//	idle growth   %                  how far edge's RSS rises after that in --idle-hold
 //
 // N is 8,000, for which a proxy needs less than 20,000 descriptors. For the translator N is 1,000.
 // The SPDY server behind edge needs about 5 GiB for 8,000 sessions.
@@ -80,18 +80,19 @@
 // same client.
 //
 // The column "x relay" is the pair's cost divided by the cost of the relay's line above the pair.
-// The relay carries the same workload of the same client process without reading it. It does so in
-// the dialect that is nearest to the client's and that needs no translation by a proxy. This cost
-// is the least that a proxy can spend on this traffic. The pair and its relay have their turns
-// within the same seconds of each round.
+// The relay copies the same workload of the same client process without parsing it. The relay's
+// client and upstream use the dialect that is nearest to that of the pair's client and that needs
+// no translation by a proxy. The relay's cost is the least that a proxy can spend on this traffic.
+// The pair and its relay have their turns within the same seconds of each round.
 //
 // The comparison is fair if the relay receives as many frames as edge, in as many pieces (an SPDY
 // library writes each frame in three pieces), and if the relay's upstream answers as late as
-// edge's. That is why the relay has the API server's translator behind it where edge has. The
-// comparison is to the disadvantage of edge if the relay's upstream has a simpler dialect: for a
-// WebSocket client and an SPDY upstream, edge reads three pieces where the relay reads one. bench
-// divides the cost of the base64 dialects by the cost of the relay that carries binary messages, so
-// their ratio includes one third more bytes, and the encoding.
+// edge's. That is why in the pairs exec/<a WebSocket>/v5, where edge's upstream is the API server's
+// translator, the relay's upstream is the translator too. The comparison is to the disadvantage of
+// edge if the relay's upstream has a simpler dialect: for a WebSocket client and an SPDY upstream,
+// edge reads three pieces where the relay reads one. The base64 dialects have no relay of their
+// own: bench divides their cost by that of a relay that carries binary messages. So their ratio
+// includes the cost of one third more bytes and of the encoding.
 //
 // Upstream has no code for edge: it answers edge's requests for its version and for access reviews
 // like an API server of version 1.36. For the driver it records in which protocol the last stream
@@ -107,26 +108,27 @@
 // # The plain path, and starts
 //
 // The plain path is requests without an upgrade. They go to a proxy over HTTP/2, with the headers
-// of kubectl and the tokens of four users, which edge has verified before. Upstream answers over
-// HTTP/2 with the headers of an API server. Like an API server it sends a LIST of 20 KiB in one
-// write and without Content-Length. For these measures the relay is a ReverseProxy with an HTTP/2
-// upstream. The relay, nginx (HTTP/1.1 upstream) and HAProxy do not authenticate clients. edge
-// writes its access log, which is its default.
+// of kubectl and the tokens of four users, which edge has verified before the measurement. Upstream
+// answers over HTTP/2 with the headers of an API server. Like an API server it sends a LIST of 20
+// KiB in one write and without Content-Length. For these measures the relay is a ReverseProxy with
+// an HTTP/2 upstream. The relay, nginx (HTTP/1.1 upstream) and HAProxy do not authenticate clients.
+// edge writes its access log, as it does by default.
 //
 //	measure                unit             method
 //	plain, /version, LIST  per CPU s        requests per CPU second of the proxy, 16 at a time on
 //	                                        4 connections
 //	                       p50, p99, added  one request at a time, the proxies in turns; added:
 //	                                        minus the same without a proxy
-//	idle watch             KiB              as an idle session: 100 watches on a connection, each
-//	                                        after its first event
+//	idle watch             KiB              per watch, measured as for idle sessions: 100 watches on
+//	                                        a connection, each after its first event
 //	start, 8 at a time     per CPU s        sessions of a command that writes one byte and ends,
 //	                                        from the dial to the end
 //	start, first byte      p50, p99, added  one session at a time, from the dial, with TLS, to the
 //	                                        first byte
 //
-// For figures per CPU second, more is better. The client without a proxy, "direct", uses exec/v4,
-// which upstream does not have to translate. An API server would take more time, for v5.
+// For figures per CPU second, more is better. The line "direct" is a client without a proxy. It
+// uses exec/v4, which upstream does not have to translate. With exec/v5 upstream would translate
+// and answer later, so "added" would be smaller.
 //
 //	$ go run ./bench --only plain,watches --proxies edge,relay
 //

@@ -38,9 +38,9 @@ func (l *lab) findEdge(ctx context.Context) error {
 }
 
 // startEdge returns a function that runs edge serve as in production: edge verifies the client's
-// token and impersonates the user upstream. mode is the value for --upstream-streaming. If the
-// parameter other is true, it runs the second edge binary, which the flag --before names (usually
-// edge before a change).
+// token and impersonates the user upstream. mode is the value for edge's flag --upstream-streaming.
+// If the parameter other is true, the returned function runs the second edge binary, which the flag
+// --before names (usually edge before a change).
 func startEdge(mode string, other bool) starter {
 	return func(ctx context.Context, l *lab) (*process, string, error) {
 		if err := l.findEdge(ctx); err != nil {
@@ -85,8 +85,9 @@ func startEdge(mode string, other bool) starter {
 // flagStreaming is edge's flag that sets the upstream protocol of streams.
 const flagStreaming = "--upstream-streaming"
 
-// streamingFlag returns the arguments with which the edge binary uses mode upstream. A binary of
-// --edge or --before can be too old to have the flag; such a binary always uses SPDY.
+// streamingFlag returns the arguments that make the edge binary use the upstream protocol mode, a
+// value of edge's flag --upstream-streaming. A binary of bench's flags --edge or --before can be
+// too old to have --upstream-streaming; such a binary always uses SPDY.
 func streamingFlag(ctx context.Context, binary, mode string) ([]string, error) {
 	help, err := exec.CommandContext(ctx, binary, "serve", "--help").CombinedOutput()
 	if err != nil {
@@ -151,8 +152,8 @@ func (l *lab) writeKubeconfig() error {
 }
 
 // freePorts returns n different loopback ports that are not in use. They are below the kernel's
-// range of ephemeral ports. If another process takes a port before edge listens on it, edge fails
-// and the run ends.
+// range of ephemeral ports, so that no outgoing connection takes one of them. If a server takes a
+// port before edge listens on it, edge fails and bench ends.
 func freePorts(n int) ([]int, error) {
 	ports := make([]int, n)
 	for i := range ports {

@@ -11,7 +11,7 @@ var (
 	errEarlyEnd  = errors.New("bench: the session ended before all bytes were transferred")
 	errNoStatus  = errors.New("bench: no status received")
 	errNoChannel = errors.New("bench: WebSocket message without a channel byte")
-	errWatch     = errors.New("bench: an idle watch ended or sent another event")
+	errWatch     = errors.New("bench: an idle watch ended or received a second event")
 	errExited    = errors.New("bench: process has exited")
 )
 

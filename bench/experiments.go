@@ -14,9 +14,9 @@ const (
 	// turnTimeout is the timeout of a turn (one proxy runs one experiment once), unless the
 	// experiment has a limit of its own.
 	turnTimeout = 3 * time.Minute
-	// warmKeystrokes is the number of keystrokes (round trips of one byte) that a session sends
-	// before the measured ones. If a turn measures fewer keystrokes, it sends only as many before
-	// them.
+	// warmKeystrokes limits the number of keystrokes (round trips of one byte) that a session sends
+	// before the measured ones. If fewer keystrokes are measured, the session sends as many before
+	// them as are measured.
 	warmKeystrokes = 500
 	gigabyte       = 1e9
 )

@@ -16,7 +16,8 @@ const (
 	// garbage of their handshakes would count as memory of the sessions.
 	openers = 8
 	// warmSessions is the number of sessions that are opened and closed before bench first reads
-	// the proxy's memory, so that the proxy's code and buffer pools are in memory.
+	// the proxy's memory. After them the proxy's code and buffer pools are in memory, and bench
+	// does not count these as memory of the idle sessions.
 	warmSessions = 8
 	// idleKeystrokes is the number of keystrokes that bench sends in each idle session. They are
 	// enough for edge to treat the session as busy. After that, the session is idle again.
@@ -30,9 +31,9 @@ const (
 )
 
 // idleExperiment measures the memory of idle sessions in a new process. At first the sessions send
-// and receive nothing. Then each session echoes idleKeystrokes bytes, as a real session has echoed
-// some, and is idle again. If the parameter hold is not 0, bench then keeps the sessions open for
-// this time and also measures how far memory grows.
+// and receive nothing. Then, like a user who types before a pause, each session sends
+// idleKeystrokes bytes, which upstream echoes, and is idle again. If the parameter hold is not 0,
+// bench then keeps the sessions open for this time and also measures how far memory grows.
 func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 	return experiment{name: idleEach.Name, limit: idleTimeout + hold, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		before, err := p.residentWarm(ctx, settle, func() error {
@@ -63,8 +64,8 @@ func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 }
 
 // residentWarm calls the function warm, which opens and closes sessions, waits for the duration
-// settle, and returns the proxy's resident memory in KiB. The memory of further sessions is the
-// difference to this value.
+// settle, and returns the proxy's resident memory in KiB. If more sessions open later, their memory
+// is what the proxy then has more than this.
 func (p *proxy) residentWarm(ctx context.Context, settle time.Duration, warm func() error) (int64, error) {
 	if err := warm(); err != nil {
 		return 0, err
@@ -97,8 +98,8 @@ func withIdle(ctx context.Context, p *proxy, n int, use func(context.Context, []
 	return use(ctx, idle)
 }
 
-// keystrokeEach lets each session echo idleKeystrokes bytes, one byte at a time. All sessions do
-// this at the same time, because that takes the most memory. The sessions stay open.
+// keystrokeEach lets each session send idleKeystrokes bytes and wait for the echo of each byte. All
+// sessions do this at the same time, because that takes the most memory. The sessions stay open.
 func keystrokeEach(sessions []*session) error {
 	var all errgroup.Group
 	for _, s := range sessions {

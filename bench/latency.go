@@ -24,8 +24,9 @@ type errand func(context.Context) (time.Duration, error)
 
 // addLatencies measures each proxy n times: it runs the proxy's errand (one action of a client) and
 // records how long the client waited. The proxies take turns, so that a short disturbance of the
-// machine affects all of them. The first proxy must be the direct one, which is no proxy. For all
-// others, addLatencies also computes how much longer the client waited.
+// machine affects all of them. The first proxy must be the upstream server itself (see the method
+// direct). For each other proxy, addLatencies also computes how much longer the client waited than
+// with the upstream server alone.
 func addLatencies(ctx context.Context, name string, proxies []*proxy, errands []errand, n int, add func(*proxy, []reading)) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(errands))*turnTimeout)
 	defer cancel()
@@ -52,7 +53,7 @@ func addLatencies(ctx context.Context, name string, proxies []*proxy, errands []
 
 // waited returns percentiles of the sorted durations in the parameter took. If the parameter alone
 // is not nil, it contains the sorted durations of the same requests without a proxy, and waited
-// also returns the differences to them.
+// also returns by how much each percentile of took is greater than that of alone.
 func waited(name string, took, alone []time.Duration) []reading {
 	var all []reading
 	for _, p := range []float64{50, 99} {

@@ -43,11 +43,11 @@ func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress i
 	return nil
 }
 
-// startLanes starts the processes that the measurement of pairs needs, one of each kind. A lane is
-// one proxy with one client dialect; startLanes sends some traffic through each lane. If that
-// fails, the whole measurement ends. In the list, the lanes of pairs follow their relay, and a
-// proxy that is measured beside edge follows edge's lane. The caller stops the lanes, also after an
-// error.
+// startLanes starts the processes that the measurement of pairs needs, one of each kind. It returns
+// the list of lanes; a lane is one proxy with one client dialect. startLanes sends some traffic
+// through each lane, and returns an error if the traffic fails. In the list, each relay is followed
+// by the pairs that are compared with it, and edge's lane in a pair is followed by the lanes of
+// other proxies in the same pair. The caller stops the lanes, also after an error.
 func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err error) {
 	running := map[string]proxy{}
 	start := func(kind string, start starter, client dialect, label, relay string) error {
@@ -122,7 +122,7 @@ func (l *lab) checkSpoken(ctx context.Context, p pair) error {
 		return fmt.Errorf("bench: get the protocol of the last stream from upstream: %w", err)
 	}
 	if spoken := string(text); spoken != p.spoken {
-		return fmt.Errorf("bench: %s: the proxy used %s upstream", p.name(), spoken)
+		return fmt.Errorf("bench: %s: the proxy used the wrong protocol upstream: %s", p.name(), spoken)
 	}
 	return nil
 }

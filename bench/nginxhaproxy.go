@@ -27,9 +27,9 @@ type programConfig struct {
 	Port          int    // port on 127.0.0.1 on which the proxy listens
 	Upstream      string // address of the upstream server as host:port
 	UpstreamName  string // DNS name in the upstream server's certificate
-	CA            string // paths of PEM files
-	Cert          string
-	Key           string
+	CA            string // path of a PEM file with the CA that signed the upstream server's certificate
+	Cert          string // path of a PEM file with the proxy's certificate
+	Key           string // path of a PEM file with the private key of Cert
 	Bundle        string // path of a PEM file that contains the content of Cert and of Key
 	Sessions      int    // maximum number of sessions at the same time
 	Descriptors   int    // maximum number of file descriptors, enough for Sessions

@@ -84,7 +84,7 @@ func install(ctx context.Context, packages []string, progress io.Writer) error {
 func denyServices() (allow func(), err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	f, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if errors.Is(err, os.ErrExist) { // the machine has its own policy about starting services; keep it
+	if errors.Is(err, os.ErrExist) { // the machine already has a policy-rc.d (which services may start); keep it
 		return func() {}, nil
 	}
 	if err != nil {

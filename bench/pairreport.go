@@ -19,8 +19,8 @@ type pairResult struct {
 	Ratio *summary `json:"ratio,omitempty"` // figure of the pair divided by the relay's figure; nil: the figures are a relay's
 }
 
-// addPair adds a figure to the report: the CPU cost of one proxy of the measurement of pairs (a
-// lane) in one run of an experiment.
+// addPair adds to the report the CPU cost of the lane l in one run of an experiment. A lane is a
+// proxy with one client dialect.
 func (r *report) addPair(l lane, cost reading) {
 	p := r.pairResult(l.label, cost.measure)
 	if p == nil {

@@ -30,7 +30,7 @@ type pair struct {
 }
 
 // pairs are all combinations of client dialect and upstream protocol that can be measured, in the
-// order of their turns. Pairs with the same relay dialect are adjacent.
+// order in which bench measures them. Pairs with the same relay dialect are adjacent.
 var pairs = []pair{
 	{client: execV5, spoken: spokenSPDY, relay: execV4},
 	{client: execV4, spoken: spokenSPDY, relay: execV4},

@@ -16,8 +16,8 @@ import (
 const unlimited = 0
 
 // newTranslator returns a proxy that serves exec and port-forward as kube-apiserver does if a
-// kubelet does not support WebSocket. It creates handlers for each request. It translates WebSocket
-// v5 to SPDY, unpacks SPDY that is tunneled in WebSocket, and passes other upgrades through.
+// kubelet does not support WebSocket. The proxy translates WebSocket v5 to SPDY, unpacks SPDY that
+// is tunneled in WebSocket, and passes other upgrades through.
 func newTranslator(c roleConfig) (http.Handler, error) {
 	upstream, transport, err := c.upstreamTransport()
 	if err != nil {

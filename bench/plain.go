@@ -8,14 +8,15 @@ import (
 
 const (
 	// plainWorkers is the number of requests on the plain path (without an upgrade) that bench
-	// sends at the same time. They use plainUsers connections, each with another user's token.
+	// sends at the same time. They use plainUsers connections; each connection has the token of a
+	// different user.
 	plainWorkers = 16
 	plainUsers   = 4
-	// quietShare determines how many requests bench sends one at a time, to measure latency:
-	// Requests divided by quietShare, in each round.
+	// quietShare determines how many requests bench sends one at a time in each round, to measure
+	// latency: the setting Requests divided by quietShare.
 	quietShare = 5
-	// warmRequests is the number of requests of each kind that bench sends through a proxy before
-	// it measures the proxy. If a turn has fewer requests, bench sends only as many.
+	// warmRequests limits how many requests of each kind bench sends through a proxy before it
+	// measures the proxy. If the setting Requests is less, bench sends that number.
 	warmRequests = 2_000
 )
 

@@ -40,8 +40,8 @@ func (c *plainClient) dial(ctx context.Context, network, address string) (net.Co
 	return conn, nil
 }
 
-// close closes all connections of the client. The http.Transport alone would keep a connection
-// whose last request is just ending.
+// close closes all connections of the client. CloseIdleConnections alone would not close a
+// connection that the transport still counts as busy because its last request is just ending.
 func (c *plainClient) close() {
 	c.transport.CloseIdleConnections()
 	c.mu.Lock()

@@ -47,7 +47,7 @@ exec/v5/spdy   down, 32 KiB  CPU s/GB  1.30    1.20 - 5.00  1.30
 bar                    of    figure  spread         unit          limit         verdict
 down, 32 KiB CPU s/GB  edge  0.333   0.125 - 0.500  x translator  at most 0.45  met
 idle session RSS KiB   edge  61.3    61.3 - 61.3    RSS KiB       at most 32    MISSED
-17 of 19 bars were not measured
+17 of 19 bars (limits for edge's figures) were not measured
 `
 	if got.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", &got, want)

@@ -83,8 +83,9 @@ func serveRole(build func(roleConfig) (http.Handler, error), stdin io.Reader, st
 	}
 }
 
-// upstreamTransport returns the URL of the upstream server and an http.Transport for it. The
-// transport has Go's default settings, which users of these proxies have too.
+// upstreamTransport returns the URL of the upstream server and an http.Transport for it. Except for
+// the CA the transport has the default settings of http.Transport, because bench should measure
+// these proxies as they are without tuning.
 func (c roleConfig) upstreamTransport() (*url.URL, *http.Transport, error) {
 	location, err := url.Parse(c.Upstream)
 	if err != nil {

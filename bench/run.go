@@ -40,8 +40,8 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 }
 
 // parts are the functions that measure the parts of the report, in their order. The pairs (client
-// dialect and upstream protocol) come first, so that bench fails early if edge does not support
-// one.
+// dialect and upstream protocol) come first, so that bench fails early if edge does not support one
+// of them.
 var parts = []func(context.Context, *lab, settings, *report, io.Writer) error{
 	measurePairs,
 	measureCPU,

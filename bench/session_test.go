@@ -21,7 +21,7 @@ func TestSessionAgainstAScript(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		messages []string // messages that the server sends after readyByte
-		err      error    // error that receive(4) and finish must return
+		err      error    // error that receive(4), or finish after it, must return
 		text     string   // text that the error must contain, if the field err is nil
 	}{
 		{name: "whole", messages: []string{"\x01abcd", success}},
@@ -81,8 +81,8 @@ func TestRefusalIsReported(t *testing.T) {
 	}
 }
 
-// scripted returns a server with one session. The session sends readyByte and then messages, and
-// ends without a close frame.
+// scripted starts a server and returns its address. For each session the server sends readyByte and
+// then messages, and closes the connection without a WebSocket close frame.
 func scripted(t *testing.T, subprotocol string, messages []string) target {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgrader := websocket.Upgrader{Subprotocols: []string{subprotocol}}

@@ -23,13 +23,14 @@ const maxWrite = 32 << 10
 // stay below a limit of 20,000 file descriptors.
 const maxSessions = 9500
 
-// maxIdleHold limits the flag --idle-hold. It is less than silentSeconds and less than the
-// lifetimes of token and certificates.
+// maxIdleHold limits the flag --idle-hold. It is less than the idle timeout of nginx and HAProxy
+// (silentSeconds) and less than the lifetimes of tokens and certificates, so that none of them ends
+// a session that bench holds.
 const maxIdleHold = 30 * time.Minute
 
 // settings are the values of bench's flags. The report contains them.
 type settings struct {
-	Proxies     []string      `json:"proxies"`     // names of proxies, in the order of their turns
+	Proxies     []string      `json:"proxies"`     // names of proxies, in the order in which bench measures them
 	Pairs       []string      `json:"pairs"`       // names of pairs (client dialect and upstream protocol)
 	Rounds      int           `json:"rounds"`      // number of times that each proxy and pair is measured; not for idle sessions and watches
 	Volume      int64         `json:"volume"`      // bytes of one measured transfer
@@ -50,7 +51,7 @@ type settings struct {
 	Before      string        `json:"-"`           // path of a second binary of edge; empty: none
 	JSON        string        `json:"-"`           // path of the JSON report; empty: not written
 	SVG         string        `json:"-"`           // folder for SVG charts; empty: not written
-	Hold        bool          `json:"-"`           // measure nothing, only start edge: see holdEdge
+	Hold        bool          `json:"-"`           // true: measure nothing, only start edge so that another program can use it
 }
 
 func defaultSettings() settings {
@@ -78,24 +79,24 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	s := defaultSettings()
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // discard the output of the package flag: the caller prints the error, which is one line
-	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in the order of their turns; empty: none")
-	fs.Var((*names)(&s.Pairs), "pairs", "pairs of dialects to measure on edge, for example exec/v5/spdy; empty: none")
-	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy and pair for each measure, except idle sessions and idle watches")
+	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in this order; empty: none")
+	fs.Var((*names)(&s.Pairs), "pairs", "pairs (client dialect and upstream protocol) to measure on edge, for example exec/v5/spdy; empty: none")
+	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "number of times that each proxy and pair is measured; for idle sessions and watches see --idle-rounds and --watch-rounds")
 	fs.Int64Var(&s.Volume, "volume", s.Volume, "volume of one transfer, in bytes")
 	fs.Int64Var(&s.Writes, "writes", s.Writes, "maximum number of writes of one transfer, which limits the volume of small writes")
 	fs.Var((*sizes)(&s.Down), "down", "write sizes to the client, in bytes; empty: none")
 	fs.Var((*sizes)(&s.Up), "up", "write sizes from the client, in bytes; empty: none")
-	fs.IntVar(&s.Keystrokes, "keystrokes", s.Keystrokes, "keystrokes (round trips of one byte) in one turn of a proxy; 0: none")
-	fs.IntVar(&s.PairKeys, "pair-keystrokes", s.PairKeys, "keystrokes (round trips of one byte) in one turn of a pair; 0: none")
-	fs.IntVar(&s.Requests, "requests", s.Requests, "requests of each kind on the plain path in one turn; 0: none")
-	fs.IntVar(&s.Starts, "starts", s.Starts, "sessions started in one turn; 0: none")
-	fs.IntVar(&s.IdleRounds, "idle-rounds", s.IdleRounds, "turns of each proxy with idle sessions; 0: none")
-	fs.IntVar(&s.Sessions, "sessions", s.Sessions, "idle sessions in one turn")
-	fs.IntVar(&s.WatchRounds, "watch-rounds", s.WatchRounds, "turns of each proxy with idle watches; 0: none")
-	fs.IntVar(&s.Watches, "watches", s.Watches, "idle watches in one turn")
+	fs.IntVar(&s.Keystrokes, "keystrokes", s.Keystrokes, "keystrokes (round trips of one byte) in each measurement of a proxy; 0: none")
+	fs.IntVar(&s.PairKeys, "pair-keystrokes", s.PairKeys, "keystrokes (round trips of one byte) in each measurement of a pair; 0: none")
+	fs.IntVar(&s.Requests, "requests", s.Requests, "requests of each kind without an upgrade in each measurement of a proxy; 0: none")
+	fs.IntVar(&s.Starts, "starts", s.Starts, "sessions that start in each measurement of a proxy; 0: none")
+	fs.IntVar(&s.IdleRounds, "idle-rounds", s.IdleRounds, "number of times that idle sessions are measured on each proxy; 0: never")
+	fs.IntVar(&s.Sessions, "sessions", s.Sessions, "number of idle sessions that are open on a proxy at one time")
+	fs.IntVar(&s.WatchRounds, "watch-rounds", s.WatchRounds, "number of times that idle watches are measured on each proxy; 0: never")
+	fs.IntVar(&s.Watches, "watches", s.Watches, "number of idle watches that are open on a proxy at one time")
 	fs.DurationVar(&s.Settle, "settle", s.Settle, "wait before the resident memory of idle sessions or watches is read")
 	fs.DurationVar(&s.IdleHold, "idle-hold", s.IdleHold,
-		"how long to hold edge's idle sessions in its last turn, to report the growth of its memory; 0: not held")
+		"how long to keep edge's idle sessions open after their last measurement, to report the growth of edge's memory; 0: not held")
 	var only names
 	fs.Var(&only, "only", "parts to measure: "+strings.Join(partNames, ", ")+"; empty: all")
 	fs.StringVar(&s.Edge, "edge", s.Edge, "path of edge's binary; empty: build cmd/edge")
@@ -128,7 +129,7 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 
 func (s settings) validate() error {
 	if len(s.Proxies) == 0 && len(s.Pairs) == 0 {
-		return errors.New("bench: --proxies and --pairs are both empty")
+		return errors.New("bench: nothing to measure: --proxies and --pairs are both empty")
 	}
 	if err := checkNames("--proxies", s.Proxies, peerNames()); err != nil {
 		return err

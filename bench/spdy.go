@@ -111,7 +111,7 @@ type streamConn struct {
 }
 
 // quietConn is a connection whose Close never returns an error, also when it is called twice. If
-// Close returned one, spdystream would keep it for a second in case a caller reads it.
+// Close returned an error, a goroutine of spdystream would wait a second for a reader of the error.
 type quietConn struct{ net.Conn }
 
 func (c quietConn) Close() error {

@@ -11,11 +11,11 @@ const (
 	// startWorkers is the number of sessions that start at the same time while their CPU cost is
 	// measured.
 	startWorkers = 8
-	// startsAlone determines how many sessions start one at a time, to measure how long the client
-	// waits: Starts divided by startsAlone, in each round.
+	// startsAlone determines how many sessions start one at a time in each round, to measure how
+	// long the client waits: the setting Starts divided by startsAlone.
 	startsAlone = 2
-	// warmStarts is the number of sessions that bench starts through a proxy before it measures the
-	// start of sessions.
+	// warmStarts limits how many sessions bench starts through a proxy before it measures the start
+	// of sessions. If the setting Starts is less, bench starts that number.
 	warmStarts = 50
 )
 

@@ -26,8 +26,8 @@ func summarize(samples []float64) summary {
 
 // pairedRatios divides each round's value in samples by the same round's value in base. So a
 // disturbance of a whole round does not change the ratio. It leaves out rounds that only one of the
-// two has, and rounds whose value in base is not greater than 0, because such a value can be a
-// difference of two times.
+// two slices has. It also leaves out rounds whose value in base is 0 or less, because a ratio to
+// such a value has no meaning; the value can be the difference of two measured values.
 func pairedRatios(samples, base []float64) []float64 {
 	var ratios []float64
 	for i := range min(len(samples), len(base)) {

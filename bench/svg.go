@@ -20,8 +20,8 @@ const (
 	panelGap    = 14
 )
 
-// chartStyle is the CSS of the charts. They are readable on light and dark backgrounds, by the
-// reader's prefers-color-scheme.
+// chartStyle is the CSS of the charts. They are readable on light and dark backgrounds, because the
+// colours depend on the reader's setting (prefers-color-scheme).
 const chartStyle = `text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600}.unit,.spread{fill:#59636e}` +
 	`.bar{fill:#afb8c1}.edge{fill:#0969da}.line{stroke:#1f2328;fill:none}.mark{stroke:#cf222e;stroke-dasharray:3 3}` +
 	`@media(prefers-color-scheme:dark){text{fill:#e6edf3}.unit,.spread{fill:#9198a1}.bar{fill:#57606a}.edge{fill:#4493f8}` +

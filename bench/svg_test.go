@@ -26,7 +26,8 @@ func TestChartsAreWellFormedAndHaveEachFigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, wants := range map[string][]string{
-		// The value 8 is at the right end: bars begin at x=210 and are 360 pixels wide.
+		// Bars begin at x=210. The bar of the greatest value, 8, is 360 pixels wide, so the bar of
+		// the median 2 is 90 pixels wide.
 		"down.svg":       {"edge", "<relay>", "2.00", "1.00–4.00", `x="210" y="35" width="90.0"`, "M255.0 41H390.0"},
 		"keystroke.svg":  {"p50 us", `width="0.0"`},
 		"pairs-down.svg": {"exec/v5/v5", "x relay", "1.50", `class="mark" d="M450.0 30V52"`},

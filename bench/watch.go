@@ -68,8 +68,8 @@ func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
 }
 
 // residentWatching opens n watches, waits for the duration settle, and returns the proxy's resident
-// memory in KiB. Then it closes the watches. If a watch ends by itself before that, it returns an
-// error.
+// memory in KiB. Then it closes the watches. If a watch ends before residentWatching closes it,
+// residentWatching returns an error.
 func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration, tokens []string) (int64, error) {
 	users := make([]string, (n+watchesPerConn-1)/watchesPerConn)
 	for i := range users {
@@ -97,7 +97,9 @@ func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration
 		return nil
 	})
 	if cause := context.Cause(ctx); cause != nil {
-		return 0, cause // a watch that ended also ends the requests that are still opening others
+		// A watch that ended has cancelled ctx, and so the requests that are opening other watches.
+		// Return the reason of the first end, not the error of a cancelled request.
+		return 0, cause
 	}
 	if err != nil {
 		return 0, err

@@ -87,8 +87,8 @@ func (l *execLink) receive() ([]byte, error) {
 }
 
 // closed decides from the server's close code whether the session ended as it should: then it
-// returns io.EOF. On SPDY the code is the status in the GOAWAY frame, which is less than all
-// WebSocket close codes.
+// returns io.EOF. On SPDY the code is the status in the GOAWAY frame. Such a status is less than
+// all WebSocket close codes, so closed does not report it as an error.
 func (l *execLink) closed(code uint32) error {
 	switch {
 	case code > streams.CloseNormal:

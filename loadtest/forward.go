@@ -49,7 +49,8 @@ func (l *forwardLink) finish() error {
 	return writeNow(l.sink, streams.Frame{Kind: streams.HalfClose, Stream: l.data})
 }
 
-// bye closes a port-forward session as client-go does after the end of its last connection.
+// bye closes a port-forward session after its forwarded connection has ended, as client-go does:
+// with a GOAWAY frame of SPDY and, in a tunnel, a WebSocket close frame.
 func (l *forwardLink) bye() {
 	_ = writeNow(l.sink, streams.Frame{Kind: streams.Close})
 	if l.tunnel != nil {

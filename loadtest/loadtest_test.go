@@ -73,8 +73,9 @@ func TestAllKinds(t *testing.T) {
 	checkXML(t, must(os.ReadFile(picture)), "polyline", 8)
 }
 
-// watched returns how many bytes the watches must have read: all whole events of the report, and at
-// most a part of one more event for each watch.
+// watched returns how many of the received bytes belong to watches: the bytes of all events in the
+// report, and at most one incomplete event for each of the ten watches. If the report has fewer or
+// more bytes, watched returns only the bytes of the events, so that the test fails.
 func watched(s *server, rep report) int64 {
 	whole := rep.Events * int64(len(s.event))
 	if rest := rep.DownBytes - rep.UpBytes - whole; rest >= 0 && rest <= 10*int64(len(s.event)) {
@@ -105,8 +106,8 @@ func checkXML(t *testing.T, text []byte, element string, want int) {
 	}
 }
 
-// TestManySessions checks 300 exec sessions that all open at once, without a ramp, and end at the
-// same time.
+// TestManySessions checks that 300 exec sessions succeed if all of them open at once, without a
+// ramp, and end at the same time.
 func TestManySessions(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

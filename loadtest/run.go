@@ -96,8 +96,8 @@ func (r *run) hold(ctx context.Context) error {
 	}
 }
 
-// ramp opens each session at its planned time. If already openers sessions are opening, the session
-// opens later.
+// ramp opens each session at its planned time. At most openers sessions (a constant) open at the
+// same time. While so many sessions are opening, the next one waits.
 func (r *run) ramp(ctx, watching context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -130,8 +130,8 @@ func (r *run) ramp(ctx, watching context.Context) error {
 	return err
 }
 
-// open opens session number i and counts it as failed if that is impossible. If ctx ends before the
-// session is open, it is not counted.
+// open opens session number i. If the session cannot be opened, open counts it as failed. If ctx
+// ends before the session is open, open counts nothing.
 func (r *run) open(ctx, watching context.Context, i int) {
 	k := r.kinds[i]
 	held := r.options.ramp + r.options.duration + endSlack

@@ -87,7 +87,7 @@ func (s *session) read() {
 	default:
 		s.tally.took(s.kind, ended, time.Since(s.ending))
 		_ = s.wire.conn.SetWriteDeadline(time.Now().Add(lastWords))
-		s.talk.Lock() // wait, because the goroutine of session.finish may still be in link.finish
+		s.talk.Lock() // waits until no write is in progress: another goroutine may still be in link.finish
 		s.link.bye()
 		s.talk.Unlock()
 	}
@@ -159,8 +159,8 @@ func (s *session) await(now time.Time) {
 	}
 }
 
-// fits reports whether the session may send n more bytes now. The server may owe the echo of at
-// most inFlight bytes and at most maxMarks writes.
+// fits reports whether the session may send n more bytes now. At most inFlight bytes and at most
+// maxMarks writes may be sent whose echo has not arrived.
 func (s *session) fits(n, inFlight int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,7 +207,7 @@ func (s *session) finish() {
 }
 
 // unwritable records why a write to the session failed. It lets the session's reader continue for
-// lastWords, because the server may have sent a better reason.
+// lastWords, because the server may have sent a message that states the reason.
 func (s *session) unwritable(err error) {
 	s.mu.Lock()
 	if s.cause == nil {

@@ -2,9 +2,10 @@ package main
 
 import "time"
 
-// keepWriting writes to a session at pace p until stop is closed or the session ends. If the
-// session delays a write by more than one interval of the pace, keepWriting records the delay and
-// continues at the pace. It sends no burst to catch up.
+// keepWriting writes to a session at pace p until stop is closed or the session ends. A write waits
+// while the server has not echoed enough of the previous ones. If the pace has a rate,
+// keepWriting records how late each write is. After a write that is late by more than one interval
+// of the pace, keepWriting continues at the pace and sends no burst to catch up.
 func keepWriting(s *session, p *pace, inFlight int, stop <-chan struct{}) {
 	window := inFlight
 	var gap time.Duration

@@ -17,7 +17,7 @@ type wire struct {
 	conn  net.Conn
 	ahead []byte // bytes of the session that arrived together with the 101 response; Read returns them first
 
-	mu sync.Mutex // held while a frame is written; the methods close and cut do not lock it
+	mu sync.Mutex // held while a frame is written; the methods close and cut do not lock it, so that they can end a blocked write
 
 	state   sync.Mutex // guards the fields replies, running and closed; not held while reading or writing
 	replies []byte     // answers to pings that are not written yet
@@ -39,8 +39,8 @@ func (w *wire) Read(b []byte) (int, error) {
 	return w.conn.Read(b)
 }
 
-// WriteRoom implements streams.Writer: it writes b[off:] to the connection, after the answers to
-// pings that wait.
+// WriteRoom implements streams.Writer. It first writes the stored answers to pings, then b[off:],
+// to the connection.
 func (w *wire) WriteRoom(b []byte, off int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
