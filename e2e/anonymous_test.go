@@ -13,8 +13,9 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// openPaths are the paths in --anonymous-paths. RBAC allows the last path, /openid/v1/jwks, only to
-// service accounts.
+// openPaths are the paths for which the tests let edge (flag --anonymous-paths) and the API server
+// accept requests without a login. RBAC still refuses such a request for some of the paths, for
+// example for /openid/v1/jwks, which only service accounts may read.
 var openPaths = []string{"/version", "/healthz", "/livez", "/readyz", "/api", "/apis", "/openapi/v3", "/.well-known/openid-configuration", "/openid/v1/jwks"}
 
 // TestAnonymousPathsAgainstAPIServer checks that edge with --anonymous-paths answers like an API
@@ -58,9 +59,9 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 		{"GET", "/api/v1/namespaces", nil, 0},
 		{"GET", "/openapi/v3/version", nil, 0},
 		{"GET", "/livez/ping", nil, 0},
-		// For the following requests edge is stricter than the API server. edge requires a login
-		// for other methods than GET and HEAD, for an Upgrade, for a request with a body, and for
-		// other spellings of a path.
+		// For the following requests edge is stricter than the API server: edge requires a login
+		// for methods other than GET and HEAD, for an Upgrade, for a request with a body, and for a
+		// path with percent-encoded letters.
 		{"POST", "/version", []string{"Content-Length: 0"}, 401},
 		{"DELETE", "/api", nil, 401},
 		{"OPTIONS", "/version", nil, 401},

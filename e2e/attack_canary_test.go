@@ -38,7 +38,7 @@ func TestTokenCanary(t *testing.T) {
 		to, nobody := a.as(canary), a.as("")
 		for _, ask := range []ask{asks[0], asks[2]} { // a REST request, and an exec over WebSocket
 			ask.do(t, to)
-			// a second Authorization line, with the same token
+			// the client sends two Authorization headers, both with the same token
 			ask.do(t, to, "Authorization: Bearer "+canary)
 			ask.do(t, nobody, "Proxy-Authorization: Bearer "+canary)
 			ask.do(t, nobody, "Authorization: Basic "+canary)
@@ -85,8 +85,9 @@ func TestTokenCanary(t *testing.T) {
 			want = http.StatusBadRequest
 		}
 		if name == "without a name" || name == "of system" || name == "groups elsewhere" {
-			// edge refuses these three tokens in any request, with another status code than that for
-			// a token in a URL. If want is 0, the test accepts any status code of 400 or more.
+			// edge refuses every request with a token that has no username, a system group, or
+			// groups at another server, and not with the status code for a token in a URL. So want
+			// is 0: the test accepts any status code of 400 or more.
 			want = 0
 		}
 		encoded := strings.NewReplacer(".", "%2e", "e", "%65", "J", "%4A").Replace(canary)

@@ -15,8 +15,8 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// askStream returns the method and the header lines of a client's request for a stream in the
-// dialect d.
+// askStream returns the method and the header lines with which a client asks for a stream, such as
+// an exec, in the dialect d (a protocol, SPDY or WebSocket, and its subprotocols).
 func askStream(d rawclient.Dialect) (method string, lines []string) {
 	if d.SPDY && !d.Tunnel {
 		lines = append(lines, "Connection: Upgrade", "Upgrade: SPDY/3.1", "Content-Length: 0")
@@ -32,8 +32,8 @@ func askStream(d rawclient.Dialect) (method string, lines []string) {
 	return http.MethodGet, lines
 }
 
-// accessReview decodes a SubjectAccessReview that edge sent, in JSON or protobuf. ok is false for
-// any other request.
+// accessReview decodes the SubjectAccessReview in a request that edge sent, in JSON or protobuf.
+// The second result is false if the request contains no SubjectAccessReview.
 func accessReview(head network.Head) (authorizationv1.SubjectAccessReviewSpec, bool) {
 	if !head.IsReview() {
 		return authorizationv1.SubjectAccessReviewSpec{}, false
@@ -61,9 +61,10 @@ func (a attacked) reviewed(verb, resource, subresource string) bool {
 	return false
 }
 
-// TestVerbDrift checks exec, attach and port-forward for a user who has only the verb get on them,
-// not create. edge must open no stream for that user, in any dialect and with any upstream
-// protocol. This also holds where the API server itself would require only get for a WebSocket.
+// TestVerbDrift checks exec, attach and port-forward for a user who has only the verb get on these
+// subresources, not create. edge must open no stream for that user, in any dialect (protocol and
+// subprotocol) and with any upstream protocol. This also holds where the API server itself would
+// require only get for a WebSocket.
 func TestVerbDrift(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		rules := []rbacv1.PolicyRule{{
@@ -171,7 +172,8 @@ func TestNodesProxyExec(t *testing.T) {
 			a.nothing(t, uri)
 		}
 	}
-	// the API server would normalize each of these paths before it sends the request to the kubelet
+	// The API server would normalize each of these paths before it sends the request to the
+	// kubelet, so the kubelet would see another path than edge. edge must refuse such a request.
 	for _, odd := range []string{
 		strings.Replace(nodeExec, "/exec/", "//exec/", 1), strings.Replace(nodeExec, "/exec/", "/%65xec/", 1), strings.Replace(nodeExec, "/exec/", "/x%2f..%2fexec/", 1),
 		strings.Replace(nodeExec, "/exec/", "/./exec/", 1), strings.Replace(nodeExec, "/exec/", "/pods/../exec/", 1), strings.Replace(nodeExec, "/exec/", "/exec%2f", 1),

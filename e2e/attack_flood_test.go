@@ -22,7 +22,7 @@ const (
 	// mostGrowth is the number of bytes by which edge's resident memory may grow under an attack.
 	mostGrowth = 16 << 20
 	// headerBudget is the number of bytes, in addition to mostGrowth, that edge may use for the
-	// headers of clients that have not logged in; see package serving.
+	// headers of clients that have not logged in. Package serving of edge sets this limit.
 	headerBudget = 64 << 20
 )
 
@@ -129,7 +129,8 @@ func (b *bystander) await(t *testing.T, n int64) {
 }
 
 // settled returns the maximum of edge's resident memory, in bytes, while the bystander b sends
-// requests that fill edge's caches and buffers.
+// requests that fill edge's caches and buffers. Tests compare the memory during an attack with this
+// value.
 func settled(t *testing.T, e *testbed.Edge, b *bystander) int {
 	t.Helper()
 	most := 0
@@ -217,7 +218,8 @@ func TestUnknownKidFlood(t *testing.T) {
 	flood(1)
 	b.await(t, 1)
 	b.stop()
-	// 1 is added because edge also fetches the keys every few minutes, without an unknown key id
+	// At most one fetch at the start and one per demandInterval are because of unknown key ids. One
+	// more is allowed, because edge also fetches the keys every few minutes.
 	most := 1 + int(time.Since(began)/demandInterval) + 1
 	if n := fetches() - before; n > most || n == 0 {
 		t.Errorf("%d key fetches in %v, want 1 to %d", n, time.Since(began), most)

@@ -54,8 +54,8 @@ func TestForgedForwardedFor(t *testing.T) {
 				{"GET", podsURI, []string{askJSON}, 200},
 				{"POST", execURI, askSPDY, 101},
 				{"GET", execURI, askWebSocket("v5.channel.k8s.io"), 101},
-				// status code 0: the test accepts any status code, because the httpd in the pod
-				// answers
+				// status code 0: the test accepts any status code, because the response comes from
+				// a web server in the pod
 				{"GET", podsURI + "/shell/proxy/", askWebSocket("chat"), 0},
 			} {
 				conn := dial(t.Context(), t, to, c.source, "http/1.1")

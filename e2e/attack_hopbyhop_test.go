@@ -29,8 +29,8 @@ func TestHopByHop(t *testing.T) {
 		t.Run(ask.name, func(t *testing.T) {
 			for name, lines := range connections {
 				a.recorder.Forget()
-				// The request for an upgrade has its own Connection line; the client sends the
-				// header lines in the variable lines in addition to that line.
+				// If the request is an upgrade, the client sends these header lines in addition to
+				// the line "Connection: Upgrade".
 				if got := ask.do(t, to, lines...); got.code != ask.code {
 					t.Errorf("Connection names %s: %v, want %d", name, got, ask.code)
 					continue

@@ -29,7 +29,7 @@ const (
 )
 
 // flooded is an edge that a test attacks with floods of HTTP/2 frames. During an attack, edge must
-// serve the bystander, a client with valid requests, and edge's memory must not grow.
+// serve the bystander, a client with valid requests, and edge's memory must not exceed a limit.
 type flooded struct {
 	attacked
 	bystander *bystander

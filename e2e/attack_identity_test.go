@@ -68,8 +68,8 @@ func TestSystemIdentity(t *testing.T) {
 			checkForbidden(t, a, "group "+group+", "+name, minted(t, idp, map[string]any{"groups": list}))
 		}
 	}
-	// Some servers remove white space around a header's value. The rest of each of these group
-	// names would be a system group.
+	// Some servers remove white space around a header's value. Then each of these names would be
+	// the name system:masters, so edge must refuse users and groups with these names.
 	for _, name := range []string{" system:masters", "system:masters ", "\tsystem:masters"} {
 		checkForbidden(t, a, "user "+name, minted(t, idp, map[string]any{"preferred_username": name}))
 		checkForbidden(t, a, "group "+name, minted(t, idp, map[string]any{"groups": []string{name}}))

@@ -35,7 +35,8 @@ const everything = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: M
 // audit log.
 func audited(t *testing.T, kind cluster.Kind, policy string, args ...string) (a attacked, file string) {
 	t.Helper()
-	// use a folder whose files Leaks also searches for tokens
+	// create the folder in bed.Dir: at the end of the run, the tests search all files in bed.Dir
+	// for tokens
 	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-")
 	if err != nil {
 		t.Fatal(err)

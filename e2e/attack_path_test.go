@@ -49,7 +49,7 @@ func TestPathMismatch(t *testing.T) {
 		a.recorder.Forget()
 		want := uri
 		if u, err := url.ParseRequestURI(uri); err == nil {
-			want = u.RequestURI() // Go's URL type escapes a backslash
+			want = u.RequestURI() // edge must send this URI upstream: Go's URL type escapes a backslash
 		}
 		switch {
 		case refused && (got.code != http.StatusBadRequest || len(heads) != 0):

@@ -42,7 +42,8 @@ func TestUntakenRefusal(t *testing.T) {
 			headers = append(headers, [2]string{fmt.Sprintf("a%d", i), ""})
 		}
 		err := c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-		// err is not nil if edge has closed the connection, which is allowed
+		// err is not nil if edge has closed the connection; edge may do so, and then the client
+		// stops
 		for i := 0; i < each && err == nil; i++ {
 			err = writeHead(c, uint32(2*i+1), c.head("GET", podsURI, headers...))
 		}
@@ -71,13 +72,14 @@ func writeHead(c *framed, stream uint32, block []byte) error {
 }
 
 // TestBodyThatNeverComes checks requests that announce a body but send none. edge must refuse each
-// request at once, close its connection, and keep none of its 25,000 header lines in memory.
+// request at once, close its connection, and keep none of its 12,000 header lines in memory.
 func TestBodyThatNeverComes(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
-	// 8 workers send at a time what counts as 24 MiB of headers, 256 bytes for each line: less than
-	// the memory budget of 64 MiB, past which edge answers 503 or closes a connection.
+	// 8 workers send requests at the same time, each with 12,000 header lines. edge counts 256
+	// bytes for each line, so 24 MiB in total. That is less than edge's memory budget of 64 MiB for
+	// headers; beyond the budget, edge would answer 503 or close a connection.
 	const connections, workers, lines = 200, 8, 12_000
 	f := startFlooded(t)
 	var mu sync.Mutex

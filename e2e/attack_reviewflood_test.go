@@ -64,8 +64,8 @@ func TestReviewFlood(t *testing.T) {
 			heavy <- struct{}{}
 			defer func() { <-heavy }()
 			const requests, workers = 1000, 500
-			// Without the feature ConstrainedImpersonation, as in the old cluster, edge sends an
-			// access review for each impersonation.
+			// The test uses the old cluster, which lacks the feature ConstrainedImpersonation: so
+			// edge sends an access review for each impersonation.
 			a := attack(t, cluster.Old, "--token-passthrough")
 			b := stand(t, a.as(tokens["alice"]))
 			client := strangerOf(t, &tls.Config{RootCAs: roots(a.as(""))})
@@ -102,7 +102,7 @@ func TestReviewFlood(t *testing.T) {
 			}
 			t.Logf("held: %d denied, %d turned away, %d reviews in all", denied.Load(), turnedAway.Load(), reviews(a))
 
-			// Second part: the API server answers all waiting reviews at once.
+			// Second part: the API server answers each review immediately.
 			eachOf(requests/2, workers/2, func(i int) { ask(requests + i) })
 			if n := a.recorder.MostReviews(); n > c.most {
 				t.Errorf("%d reviews in flight at one time, want at most %d", n, c.most)

@@ -59,9 +59,9 @@ func TestSlowloris(t *testing.T) {
 		},
 	} {
 		conns := make(chan net.Conn, slowConnections)
-		// While a user connects, the attackers open nothing: edge closes the connection that has
-		// waited longest without a login, which would be the user's if hundreds of others came
-		// before the user's first request.
+		// While a user connects, the attackers open no connections. Otherwise edge could close the
+		// user's connection before the user's first request, because edge closes the connection
+		// that has waited longest without a login.
 		var attack sync.RWMutex
 		eachOf(slowConnections, slowWorkers, func(i int) {
 			attack.RLock()

@@ -18,8 +18,8 @@ import (
 )
 
 // stubborn is an upstream server that never switches protocols correctly. After its response to an
-// upgrade, it continues to read, as a server does that takes the client's next bytes for another
-// request. It answers all requests without Upgrade with an empty 200.
+// upgrade, it reads on, like a server that treats the client's next bytes as another request, and
+// stores these bytes. It answers all requests without Upgrade with an empty 200.
 type stubborn struct {
 	access cluster.Access
 

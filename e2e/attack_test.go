@@ -72,8 +72,8 @@ func isOffer(head network.Head) bool {
 	return head.Method == "GET" && head.URI == "/version" && head.Header.Get("Impersonate-Group") == "edge-asks-what-is-offered"
 }
 
-// nothing fails the test if a client's request reached the API server. It keeps the recorded
-// reviews, because edge caches their results and will not send the same reviews again.
+// The method nothing checks that no client's request has reached the API server. It keeps the
+// recorded reviews, because edge caches their results and will not send the same reviews again.
 func (a attacked) nothing(t *testing.T, name string) {
 	t.Helper()
 	reached := a.requests()

@@ -131,7 +131,7 @@ func TestChallengeKeys(t *testing.T) {
 			{podsURI + "?watch=true", "chat"},
 		} {
 			if s.cluster.Kind == cluster.Old && (strings.HasPrefix(d.offer, "v5") || strings.HasPrefix(d.offer, "SPDY")) {
-				continue // the old cluster supports neither WebSocket v5 nor tunnelled SPDY
+				continue // skip: the old cluster supports neither WebSocket v5 nor tunnelled SPDY
 			}
 			for _, key := range []string{"dGhl", "x", "dGhlIHNhbXBsZSBub25jZSB0aGF0IGlzIGxvbmc=", ""} {
 				lines := slices.Clone(askWebSocket(d.offer))
@@ -218,8 +218,8 @@ func TestNon101(t *testing.T) {
 					t.Errorf("%s, in one write: %s", c.name, resp.Status)
 				}
 				conn.Close()
-				// edge does not send "Upgrade: h2c" upstream, so the upstream does not count that
-				// request
+				// The client has sent two upgrade requests. The upstream must receive both as
+				// upgrades, except upgrades to h2c: edge does not send their Upgrade header.
 				if !strings.Contains(strings.Join(c.lines, "\n"), "h2c") {
 					asked += 2
 				}

@@ -145,8 +145,8 @@ func (c *copier) up(ctx context.Context, from, hash, list string) error {
 	return want(c.good.Run(ctx, "exec", "shell", "--", "sh", "-c", script), 0, hash+"  -\n")
 }
 
-// down copies the file or tree that the last call of up copied to the pod back to this machine, and
-// compares its hash.
+// down copies a file or tree from the pod back to this machine, and compares its hash. The last
+// call of up has put the file or tree into the pod.
 func (c *copier) down(ctx context.Context, hash string, hashOf func(path string) (string, error)) error {
 	to := filepath.Join(c.outside, "down")
 	defer os.RemoveAll(to)

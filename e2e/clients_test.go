@@ -111,7 +111,8 @@ type place struct {
 	path    string
 }
 
-// places are the pairs of cluster and path of the matrix. Two consecutive places differ in both.
+// places are the pairs of cluster and path that the matrix tests. Each entry differs from the entry
+// before it in the cluster and in the path.
 var places = []place{
 	{cluster.New, direct}, {cluster.Old, balanced}, {cluster.New, nginx},
 	{cluster.Old, direct}, {cluster.New, balanced}, {cluster.Old, nginx},
@@ -119,8 +120,9 @@ var places = []place{
 
 // clientsAt returns the clients that run at each place (a cluster and a path to it). If whole is
 // true, every client runs at all places that are possible for it. Otherwise, for `make test`, each
-// client runs at two places: the first possible one, counted from the client's own number, and the
-// next one with another cluster and another path.
+// client runs at two places. To find them, client number i searches the list places from entry i
+// on: it takes the first place that is possible for it, and then the next one with another cluster
+// and another path.
 func clientsAt(whole bool) map[place][]client {
 	at := map[place][]client{}
 	for i, c := range matrixClients {

@@ -173,8 +173,8 @@ func TestConnectNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// use the token of edge's own service account, which may impersonate users: the command below
-	// contains the option --as
+	// The command below contains the option --as, which needs the right to impersonate users. So
+	// use the token of edge's own service account, which has this right.
 	token, err := s.cluster.EdgeToken(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -81,8 +81,8 @@ func TestConnectContexts(t *testing.T) {
 			kubectl, plain := bed.Bin.Kubectl[version], bed.Kubectl(version, file)
 			for _, command := range []string{"get-contexts", "current-context", "get-users"} {
 				directly := plain.Run(ctx, "config", command)
-				// edge connect adds an entry for a user that the kubeconfig lacks, so that its
-				// error can name that user
+				// For a context whose user is missing in the kubeconfig, edge connect adds an entry
+				// for that user, so that edge connect's error can name the user.
 				if command == "get-users" {
 					directly.Stdout = append(directly.Stdout, "gone\n"...)
 				}

@@ -74,7 +74,8 @@ func TestConnectCredentials(t *testing.T) {
 			if err := want(r, 7, "a line\n"); err != nil {
 				t.Error(err)
 			}
-			// The result shows the user: the group dev may not list secrets, an administrator may.
+			// The API server's error proves that the request was alice's: her group dev may not
+			// list secrets, but an administrator may.
 			if r = k.Run(ctx, "get", "secrets"); !strings.Contains(string(r.Stderr), `User "oidc:alice" cannot list resource "secrets"`) {
 				t.Errorf("secrets: code %d, %s", r.Code, r.Stderr)
 			}

@@ -64,7 +64,8 @@ func TestDeadConnection(t *testing.T) {
 		name := fmt.Sprintf("posted-%d", i)
 		posted = append(posted, d.send(ctx, http.MethodPost, name, object(d.object(name), "0", i*10_000, ""), header...))
 	}
-	// a response of 64 MiB, which is more than the buffers between client and API server can hold
+	// a POST with a body of 64 MiB: the buffers between client and API server cannot hold all of
+	// it, so edge cannot write the whole body to the dead connection
 	long := make(chan reply, 1)
 	go func() { long <- d.h.do(ctx, http.MethodPost, bytesURI, make([]byte, 64<<20)) }()
 	later := d.h.follow(ctx, watchOf(d.object("later")))

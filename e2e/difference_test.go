@@ -40,9 +40,9 @@ var unknowing = &difference{"success without knowing", true, func(own, edge rawc
 	return own, nil
 }}
 
-// flattened is an accepted difference if the kubelet refuses a request. The API server's translator
-// from WebSocket to SPDY reports the refusal as a 500, because it has already answered 101. edge
-// keeps the refusal's status code.
+// flattened is an accepted difference if the kubelet refuses a request. Without edge, the client
+// gets a 500: the API server's translator from WebSocket to SPDY has already answered 101 when the
+// kubelet refuses. Through edge, the client gets the kubelet's status code.
 var flattened = &difference{"translator's 500", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.Status == nil || own.Status.Code != 500 {
 		return own, errors.New("the API server itself did not answer with code 500")
@@ -54,8 +54,8 @@ var flattened = &difference{"translator's 500", true, func(own, edge rawclient.O
 }}
 
 // unkept is an accepted difference if the kubelet refuses a request and edge uses WebSocket
-// upstream. edge then receives a 500 instead of the refusal's code, because the API server's
-// translator from WebSocket to SPDY has already answered 101.
+// upstream. Through edge, the client gets a 500 instead of the kubelet's status code, because the
+// API server's translator from WebSocket to SPDY has already answered 101 to edge.
 var unkept = &difference{"translator's 500, upstream", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if !strings.HasPrefix(own.Refusal, "404") || edge.Refusal != "" {
 		return own, errors.New("edge kept the code of the refusal")

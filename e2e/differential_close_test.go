@@ -17,13 +17,14 @@ import (
 var closing = []struct {
 	name string
 	end  func(*rawclient.Session) error
-	code int // close code with which the API server itself must answer
+	code int // close code that the client must receive directly from the API server
 }{
 	{"Close", (*rawclient.Session).Close, 1000},
 }
 
 // closeScenarios returns scenarios in which the client ends the session while the command runs. In
-// some, the command reads its stdin; in others it sleeps. In some, it has a terminal.
+// one, an SPDY client half-closes its connection. In the others, a WebSocket client sends a close
+// frame; the command reads its stdin or sleeps, with or without a terminal.
 func closeScenarios() []scenario {
 	all := []scenario{{
 		name: "client half-closes its connection", stdin: true, skip: onlySPDY, run: halfCloseConnection,
@@ -43,8 +44,9 @@ func closeScenarios() []scenario {
 					},
 					check: func(d rawclient.Dialect, o rawclient.Observation) error {
 						code := c.code
-						// the API server does not support the WebSocket dialect, so an SPDY session
-						// replaces it; see inDialect
+						// If d is SPDY, it replaces a WebSocket dialect that the API server does
+						// not support. SPDY has no close code, so the expected code is 0;
+						// inDialect adds the close code later.
 						if d.SPDY && code == 1000 {
 							code = 0
 						}
@@ -128,8 +130,8 @@ func halfCloseConnection(ctx context.Context, r attempt) (rawclient.Observation,
 }
 
 // hearsOn is an accepted difference for an SPDY client that half-closes its TCP connection. The API
-// server ends the session; edge treats the half-close as the end of stdin and continues to send
-// output.
+// server ends the session. edge treats the half-close as the end of stdin, and continues to send
+// the command's output to the client.
 var hearsOn = &difference{"half-closed SPDY", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.Status != nil || own.Text != "" || strings.Contains(own.Stdout.Head, "after") {
 		return own, errors.New("the API server itself sent more output or a result")

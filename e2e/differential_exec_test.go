@@ -161,8 +161,8 @@ func fiftyResizes(ctx context.Context, r attempt) (rawclient.Observation, error)
 		until [ "$(stty size 2>/dev/null)" = "$((100 + i)) $((200 + i))" ]; do sleep 0.01; done; echo size $i.; i=$((i + 1))
 	done; echo resized 50 times`
 	return r.d.Exec(ctx, r.to, rawclient.Exec{
-		// the client opens stdin, because the container runtime closes the terminal of a WebSocket
-		// client without stdin at once
+		// the client opens stdin, because without stdin the container runtime closes the terminal
+		// of a WebSocket client immediately
 		Pod: "shell", Command: []string{"sh", "-c", script}, Stdin: true, TTY: true,
 		Do: func(s *rawclient.Session) error {
 			if err := s.Expect("ready"); err != nil {

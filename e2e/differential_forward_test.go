@@ -18,8 +18,8 @@ import (
 func TestForwardDialects(t *testing.T) {
 	forEachPair(t, rawclient.Forwards, func(t *testing.T, p pair) {
 		if p.upstream == overWebSocket && p.site.cluster.Kind == cluster.Old {
-			// the old cluster does not support port-forward that is tunnelled in WebSocket, and its
-			// other WebSocket dialect cannot replace it
+			// skip: the old cluster does not support port-forward that is tunnelled in WebSocket,
+			// and edge cannot use the cluster's other WebSocket dialect instead
 			return
 		}
 		for _, sc := range forwardScenarios {

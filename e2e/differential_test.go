@@ -66,7 +66,7 @@ type attempt struct {
 	d     rawclient.Dialect
 	site  *site
 	to    cluster.Access
-	other cluster.Access // the address in the field to, for a user without the right to exec
+	other cluster.Access // like the field to, but with the credential of a user who may not exec
 	name  string         // unique among all attempts, and valid as a file name
 	edge  *testbed.Edge  // nil: the session does not use edge
 }
@@ -121,7 +121,7 @@ func spokenBy(kind cluster.Kind, d rawclient.Dialect) rawclient.Dialect {
 		return rawclient.ByName(rawclient.Execs, "spdy v4")
 	case kind == cluster.New:
 	case d.Name == v5:
-		// do not replace WebSocket v5 by WebSocket v4, because WebSocket v4 has no half-close
+		// SPDY v4 replaces WebSocket v5; WebSocket v4 cannot, because it has no half-close
 		return rawclient.ByName(rawclient.Execs, "spdy v4")
 	case d.Tunnel:
 		return rawclient.ByName(rawclient.Forwards, "spdy")
@@ -245,10 +245,11 @@ func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) 
 }
 
 // inDialect converts the observation of a session from one dialect (the parameter from) to another
-// (the parameter to): it returns what the same API server would send in the other dialect. It
-// changes the agreed subprotocol, the start message and the close code, which only WebSocket has,
-// and the verb in a refusal, because a WebSocket request is a GET. In v5, it changes the message of
-// a Status, which comes from the API server's translator to SPDY.
+// (the parameter to): it returns what a client with the other dialect would observe at the same API
+// server. It changes what only WebSocket has: the agreed subprotocol, the start message and the
+// close code. In a refusal it changes the verb, because a WebSocket request is a GET. For WebSocket
+// v5 it changes the message of a failure, because the API server's translator from WebSocket to
+// SPDY writes that message itself.
 func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Observation {
 	if isGet := func(d rawclient.Dialect) bool { return !d.SPDY || d.Tunnel }; isGet(to) && !isGet(from) {
 		o.Refusal = strings.Replace(o.Refusal, "cannot create resource", "cannot get resource", 1)

@@ -13,11 +13,11 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// lineRate is the rate of a line, a relay that simulates a distant network: 40 MB/s.
+// lineRate is the rate in bytes per second of a line, a relay that simulates a distant network.
 const lineRate = 40_000_000
 
-// The two possible places of the distant network connection. Direct requests to the API server
-// always use such a connection.
+// A request through edge crosses two network connections, of which one has the long round trip. A
+// direct request to the API server crosses one connection, which always has the long round trip.
 const (
 	farAPIServer = "between edge and the API server"
 	farClient    = "between client and edge"

@@ -91,8 +91,8 @@ func (s *sheet) check(written *sheet) error {
 	return errors.Join(errs...)
 }
 
-// TestSheet checks that readSheet reads a document as markdown wrote it, and that check reports
-// each difference.
+// TestSheet checks that the function readSheet can read what the method markdown writes, and that
+// the method check reports each difference between results and the document.
 func TestSheet(t *testing.T) {
 	var r results
 	for p, there := range clientsAt(true) {

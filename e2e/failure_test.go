@@ -11,8 +11,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// startSleeper starts, in a dialect, an exec of a process that only sleeps. It returns the running
-// client and the process id inside the pod.
+// startSleeper starts an exec of a process that only sleeps, with the client of the dialect d. It
+// returns the running client and the process id inside the pod.
 func startSleeper(ctx context.Context, t *testing.T, s *site, d dialect) (*lines, string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
@@ -105,7 +105,8 @@ func TestRefusedStreamsHarmNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := edge.Access(tokens["alice"])
-	const rounds = 300 // if edge reused such connections, about 1 request in 80 would fail
+	// if edge reused a connection that the API server is closing, about 1 request in 80 would fail
+	const rounds = 300
 	for range rounds {
 		// The API server answers 406 to an upgrade that accepts only JSON, and closes the
 		// connection a moment later.

@@ -22,10 +22,11 @@ type flow struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	// maps each name in the field by of signed to an *atomic.Int64: the number of requests that
-	// edge answered with status code 200
+	// number of requests that edge answered with status code 200; key: the name under which the
+	// requests are counted (see signed), value: an *atomic.Int64
 	answered sync.Map
-	// keys: names in the field by of signed; requests that are counted under such a name may fail
+	// set of names under which requests are counted (see signed); requests with these names may
+	// fail
 	excused sync.Map
 	failed  atomic.Int64
 }
@@ -103,11 +104,12 @@ func (f *flow) ask(c *caller, s signed) {
 	}
 }
 
-// excuse allows all later requests that are counted under the name in the parameter by to fail.
+// excuse allows the requests of one user or key to fail from now on. The parameter by is the name
+// under which these requests are counted.
 func (f *flow) excuse(by string) { f.excused.Store(by, nil) }
 
 // await returns when edge has answered 200 more requests (the constant enough) with status code 200
-// for each name in the parameter by (a user or a key).
+// for each user or key. The parameter by contains the names under which requests are counted.
 func (f *flow) await(by ...string) {
 	f.t.Helper()
 	for _, by := range by {

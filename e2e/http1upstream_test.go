@@ -149,7 +149,7 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 			h := newHand(t, w.to)
 			told, wrong := 0, faults{}
 			for n := range 10 {
-				// make edge open a connection that it keeps for the POST
+				// edge opens a connection for this GET, and keeps it for the POST
 				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 {
 					t.Fatal(r)
 				}
@@ -170,7 +170,8 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 				if r.says(http.StatusBadGateway, maybeDone) || r.says(http.StatusGatewayTimeout, maybeDone) {
 					told++
 				} else if r.err != nil || r.code != http.StatusCreated {
-					// edge sent the POST on another connection, so it must succeed
+					// edge sent the POST on a connection that the relay did not cut, so it must
+					// succeed
 					wrong.add("a POST failed without the message that it "+maybeDone, r)
 				}
 			}

@@ -109,6 +109,6 @@ func setUp(ctx context.Context) error {
 // machine.
 const patience = 3 * time.Minute
 
-// heavy has one slot for each test that may keep a core busy at the same time. A test sends a value
-// to take a slot and receives one to release it.
+// heavy has two slots, so at most two of the tests that keep a core busy run at the same time. Such
+// a test sends a value to take a slot and receives one to release it.
 var heavy = make(chan struct{}, 2)

@@ -36,7 +36,7 @@ type tokenFile struct {
 // edgeWithTokenFile starts an edge whose kubeconfig contains the path of a token file.
 func edgeWithTokenFile(t *testing.T, c *cluster.Cluster) (*testbed.Edge, *tokenFile) {
 	t.Helper()
-	// EdgeToken also creates the service account of the tokens
+	// EdgeToken also creates the service account whose tokens the file will contain
 	if _, err := c.EdgeToken(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +107,8 @@ func exchanges(t *testing.T, to cluster.Access) map[string]answer {
 	}
 }
 
-// post sends a POST with a body. With it, a test sees whether edge can send a request with a body
-// again.
+// post sends a POST with a body. Tests use it to check that edge can send the body a second time if
+// the API server has refused edge's credential.
 func post(t *testing.T, to cluster.Access, uri, body string) answer {
 	t.Helper()
 	conn := dial(t.Context(), t, to, "", "http/1.1")
@@ -124,7 +124,8 @@ func TestOwnCredentialExpires(t *testing.T) {
 	gone := f.end() // make the token invalid that edge has read from the file
 	f.replace()
 	ended := false
-	for range 2 { // send requests until the API server refuses the old token, and then once more
+	// send requests until the API server refuses the old token, and then one more round of requests
+	for range 2 {
 		for !ended {
 			ended = gone()
 			for what, a := range exchanges(t, edge.Access(tokens["alice"])) {
@@ -237,8 +238,9 @@ func TestForeign401(t *testing.T) {
 }
 
 // TestReadyBesideTerminatingAPIServer checks an API server that shuts down. Its /readyz reports
-// that it is not ready, but it serves requests until its load balancer has noticed. edge must be
-// ready as long as the API server answers its requests, and no longer.
+// that it is not ready, but it serves requests until its load balancer has noticed. edge must
+// report ready as long as the API server answers edge's requests, and not ready when the API server
+// has ended.
 func TestReadyBesideTerminatingAPIServer(t *testing.T) {
 	t.Parallel()
 	c := sites[cluster.New].cluster

@@ -9,7 +9,8 @@ import (
 	"sync"
 )
 
-// patternChunk is the number of bytes in one write of copyPattern; client-go writes as many.
+// patternChunk is the number of bytes in one write of copyPattern. The writes of client-go have the
+// same size.
 const patternChunk = 32 << 10
 
 // noise returns the random bytes of which the test pattern consists. In each repetition of noise,

@@ -162,9 +162,9 @@ func TestPeopleCopyCut(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
 	s := sites[cluster.New]
-	// The links cut connections, as some load balancers do. One link is in front of HAProxy, the
-	// other between HAProxy and edge, because HAProxy then ends the client's connection in another
-	// way.
+	// The links cut connections, as some load balancers do. One link is in front of HAProxy: if it
+	// is cut, the client's connection breaks. The other is between HAProxy and edge: if it is cut,
+	// HAProxy ends the client's connection in its own way.
 	front, err := bed.StartLink(host(edge.to), slowLink)
 	if err != nil {
 		t.Fatal(err)

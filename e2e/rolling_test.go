@@ -99,13 +99,13 @@ func (r rolling) test(t *testing.T) {
 	w.checkOnce(ctx, s.cluster)
 }
 
-// told counts requests by what their clients were told about them. Its requests go through edge
-// while API servers stop.
+// told counts requests that clients send through edge, by the outcome that the responses report.
 type told struct {
 	kill   bool
 	mu     sync.Mutex
 	broken int // number of GETs whose response ended before it was complete
-	// writes whose client was told that they may have been done, and how many of them were done
+	// number of writes whose clients were told that they may have been done, and number of these
+	// writes that were done
 	maybe, maybeDone int
 	not              int // writes whose client was told that nothing was done
 	busy             int // requests that the API server itself refused with Retry-After
@@ -198,7 +198,9 @@ func (o *told) ask(ctx context.Context, t *testing.T, to cluster.Access) {
 			o.read++
 		} else if r.isBusy() {
 			o.busy++
-		} else if o.kill && r.err != nil { // the response began but broke off; otherwise edge sends a Status
+		} else if o.kill && r.err != nil {
+			// the killed API server broke off a response that had begun; before a response has
+			// begun, edge answers with a Status
 			o.broken++
 		} else if o.unread++; o.unread <= mostFailures {
 			t.Errorf("a GET: %v", r)

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// sheet is the content of docs/compatibility.md. It has a mark (yes, fails, ...) for each client,
-// path and column, which stands for both clusters. It also has the messages that clients show where
-// a verb cannot work.
+// sheet is the content of docs/compatibility.md. For each client, path and column it has a mark
+// (yes, fails, ...), which summarizes the results on both clusters. It also has the messages that
+// clients show where an operation cannot work.
 type sheet struct {
 	marks    map[cell]string
 	messages []string

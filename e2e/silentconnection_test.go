@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	// how long the relay forwards nothing: longer than edge waits for the answer to a PING before
-	// it opens another connection for new requests
+	// how long the relay forwards nothing. This is longer than edge waits for the answer to a PING,
+	// so edge opens another connection for new requests.
 	briefSilence = 4 * time.Second
-	// size in bytes of a response: more than the buffers on the path hold, so that a part of the
-	// response must arrive after the silence
+	// size in bytes of a response. The buffers on the path hold less, so a part of the response
+	// must arrive after the silence.
 	halfBytes = 32 << 20
-	// the test ignores the failures of a round whose silence was longer than this: shorter than the
-	// silence after which edge closes a connection
+	// If the silence of a round was longer than this, the test ignores the round's failures. The
+	// value is shorter than the silence after which edge closes a connection.
 	mostSilence = 5500 * time.Millisecond
 )
 

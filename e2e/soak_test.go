@@ -131,9 +131,9 @@ func forEachSoakSite(t *testing.T, test func(t *testing.T, s *site)) {
 	}
 }
 
-// stallOutputs are sizes of the output of a command. In its middle, the client stops reading for a
-// while. The smaller output fits into the buffers on the path, so the command ends before the
-// client reads on. The larger output does not fit.
+// stallOutputs are sizes of a command's output. In the middle of the output, the client stops
+// reading for a while. The smaller output fits into the buffers on the path, so the command ends
+// before the client reads on. The larger output does not fit.
 var stallOutputs = []int64{16 << 20, 256 << 20}
 
 // TestSoakStall checks clients that stop reading for 61 s in the middle of a command's output and

@@ -56,8 +56,8 @@ func TestKubectlReadsWhy(t *testing.T) {
 		return bed.Kubectl(version, file)
 	}
 	for _, version := range binaries.KubectlVersions {
-		// kubectl stores in this folder what it has found out about a cluster; the first command
-		// below fills the folder
+		// kubectl stores in this folder what it has found out about a cluster; the first kubectl
+		// command in this loop fills the folder
 		dir := "--cache-dir=" + cache + "/" + version
 		if r := kubectl(version, tokens["alice"]).Run(t.Context(), dir, "get", "pods"); r.Code != 0 {
 			t.Fatalf("%s: code %d: %s", version, r.Code, r.Stderr)
@@ -70,7 +70,8 @@ func TestKubectlReadsWhy(t *testing.T) {
 				}
 			}
 		}
-		// commands that kubectl runs with an empty cache
+		// with an empty cache, kubectl may first ask the server for its API resources; its error
+		// must contain the reason, too
 		for _, args := range [][]string{{"get", "pods"}, {"get", "--raw", "/version"}, {"version"}} {
 			r := kubectl(version, tests["expired"].token).Run(t.Context(), append([]string{"--cache-dir=" + t.TempDir()}, args...)...)
 			if r.Code == 0 || !strings.Contains(string(r.Stderr), "Unauthorized: the token has expired: log in again") {

@@ -120,8 +120,8 @@ func TestUnauthorized(t *testing.T) {
 // has expired.
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
-	// The tokens of the user dave are valid for ten seconds. edge must accept the token at first.
-	// It may refuse the token somewhat after the ten seconds, because of a tolerance for clocks.
+	// The tokens of the user dave are valid for ten seconds. edge must accept the token at first,
+	// and refuse it later, within three minutes (the constant patience).
 	s := sites[cluster.New]
 	token, err := idp.Login(t.Context(), "dave")
 	if err != nil {

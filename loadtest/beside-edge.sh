@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Runs loadtest beside a fresh edge and upstream of bench on this machine, as make load does. Arguments are loadtest's
-# flags, and go before those below. bench --hold starts both, says where they are, and ends them at SIGINT.
+# Runs loadtest with 8,500 sessions against a new edge on this machine; make load runs this script. bench --hold starts
+# edge and edge's upstream server, prints edge's URL, files and process ID as shell variables, and stops both programs
+# at SIGINT. The arguments of this script are flags of loadtest. If the script sets the same flag itself, loadtest uses
+# the value from the arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d)
@@ -16,11 +18,11 @@ finish() {
 trap finish EXIT
 ${GO:-go} build -o "$dir/" ./bench ./loadtest
 : >"$dir/lab"
-set -m # a process group of its own: Ctrl-C is for loadtest, which ends its sessions before edge goes
+set -m # bench gets its own process group: so Ctrl-C does not stop edge before loadtest has ended its sessions
 "$dir/bench" --hold >"$dir/lab" &
 bench=$!
 set +m
-for _ in $(seq 1200); do # two minutes: edge may have to be built
+for _ in $(seq 1200); do # wait up to two minutes, because bench may have to build edge first
 	grep -q '^EDGE_PID=' "$dir/lab" && break
 	kill -0 "$bench"
 	sleep 0.1
@@ -37,7 +39,7 @@ trap 'kill -INT "$load"' INT TERM
 load=$!
 code=0
 wait "$load" || code=$?
-while kill -0 "$load" 2>/dev/null; do # a signal ended the wait, not loadtest
+while kill -0 "$load" 2>/dev/null; do # wait again: a signal has ended the first wait, but loadtest is still running
 	code=0
 	wait "$load" || code=$?
 done
