@@ -65,7 +65,8 @@ func header(to cluster.Access) http.Header {
 }
 
 // mostRefusal is how many bytes the client reads of the body of a response other than 101. The
-// WebSocket dialer of the library gorilla reads as many.
+// WebSocket dialer of the library gorilla has the same limit, so the client reads equally much with
+// SPDY.
 const mostRefusal = 1024
 
 // readRefusal returns an error with the code, content type and body of a response other than 101.

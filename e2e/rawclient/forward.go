@@ -110,7 +110,8 @@ func (d Dialect) Forward(ctx context.Context, to cluster.Access, f Forward) (Obs
 	err = runConnections(f, w, conns)
 	w.bye()
 	if d.SPDY && !d.Tunnel {
-		// after GOAWAY, close the client's side: an SPDY server does not answer GOAWAY
+		// An SPDY server does not answer GOAWAY, so the client also half-closes the TCP
+		// connection. The server then ends the session.
 		halfClose(w.conn())
 	}
 	select {
@@ -175,8 +176,9 @@ func (w *frames) openForward(c *Connection) error {
 	return w.awaitReplies(1)
 }
 
-// event handles what arrived on a stream of the forwarded connection. The parameter which is 0 for
-// the data stream and 1 for the error stream. The goroutine that reads the session calls it.
+// event handles what arrived on a stream of the forwarded connection. If the parameter named which
+// is 0, this is the data stream; if it is 1, the error stream. The goroutine that reads the session
+// calls event.
 func (c *Connection) event(which int, p []byte, kind eventKind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,7 +191,8 @@ func (c *Connection) event(which int, p []byte, kind eventKind) {
 		}
 		return
 	}
-	if c.prefix[which] > 0 { // the server sends the port number in a message of its own
+	// the first message of each WebSocket channel contains only the port number
+	if c.prefix[which] > 0 {
 		c.prefix[which] = 0
 		if want := binary.LittleEndian.AppendUint16(nil, uint16(c.port)); !bytes.Equal(p, want) {
 			c.broken = fmt.Sprintf("the first message of a channel is % x, not port %d", p, c.port)

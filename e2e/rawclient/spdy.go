@@ -138,9 +138,10 @@ func (w *frames) read(event func(int, []byte, eventKind)) int {
 				w.send(f)
 			}
 		case *spdy.GoAwayFrame:
+			// SPDY inside WebSocket ends with a WebSocket close frame, so read ignores GOAWAY there
 			if w.tunnel == nil {
 				return 0
-			} // ignore GOAWAY in a tunnel, which ends with a WebSocket close frame
+			}
 		case *spdy.SynStreamFrame:
 			w.breaks("the server opened stream %d", f.StreamId)
 		}

@@ -75,7 +75,8 @@ func (w *channels) read(event func(int, []byte, eventKind)) int {
 		for first := true; err == nil; first = false {
 			var n int
 			n, err = r.Read(buf)
-			if n > 0 || first && errors.Is(err, io.EOF) { // report an empty payload too
+			// call event also for a message without payload: a server starts a session with one
+			if n > 0 || first && errors.Is(err, io.EOF) {
 				event(stream, buf[:n], isData)
 			}
 		}

@@ -31,7 +31,8 @@ const (
 	megabytes      = 100
 )
 
-// step is one line of the demo's output: the text what, then the text that run returns.
+// step is one step of the demo. The demo prints one line for it: the text in the field what, then
+// the text that the function run returns.
 type step struct {
 	what string
 	run  func(context.Context) (said string, err error)
@@ -132,7 +133,7 @@ func (d *demo) get(ctx context.Context) (string, error) {
 func (d *demo) exec(ctx context.Context) (string, error) {
 	r := d.kubectl.RunInput(ctx, strings.NewReader("hello"), "exec", "-i", pod, "--", "sh", "-c", "cat; exit 7")
 	if r.Err != nil || r.Code != 7 || string(r.Stdout) != "hello" {
-		return "", errors.Join(fmt.Errorf("code %d, stdout %q, stderr %q", r.Code, r.Stdout, r.Stderr), r.Err)
+		return "", errors.Join(fmt.Errorf("exit code %d, stdout %q, stderr %q", r.Code, r.Stdout, r.Stderr), r.Err)
 	}
 	return ": stdin came back, exit code 7", nil
 }
@@ -196,7 +197,7 @@ func (d *demo) portForward(ctx context.Context) (string, error) {
 // the client did not exit with 0.
 func succeed(r clients.Result) (string, error) {
 	if r.Err != nil || r.Code != 0 {
-		return "", errors.Join(fmt.Errorf("code %d: %s", r.Code, r.Stderr), r.Err)
+		return "", errors.Join(fmt.Errorf("exit code %d: %s", r.Code, r.Stderr), r.Err)
 	}
 	return ": " + strings.TrimSpace(string(r.Stdout)), nil
 }

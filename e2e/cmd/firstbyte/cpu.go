@@ -14,7 +14,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	const cpuclockSched = 2 // the kernel's number for a clock of CPU time (CPUCLOCK_SCHED)
 	var ts unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|cpuclockSched), &ts); err != nil {
-		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
+		return 0, fmt.Errorf("read the CPU time of process %d: %w", pid, err)
 	}
 	return time.Duration(ts.Nano()), nil
 }

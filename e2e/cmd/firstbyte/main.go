@@ -16,8 +16,8 @@ import (
 func main() {
 	var o settings
 	flag.IntVar(&o.Rounds, "rounds", 5, "number of rounds; each round measures all kinds of session")
-	flag.IntVar(&o.Sessions, "sessions", 100, "sessions per round for each kind, both direct and through edge")
-	flag.IntVar(&o.Kubectls, "kubectl", 20, "runs of kubectl, both direct and through edge, in all; 0: none")
+	flag.IntVar(&o.Sessions, "sessions", 100, "sessions per round for each kind: this many direct and as many through edge")
+	flag.IntVar(&o.Kubectls, "kubectl", 20, "runs of kubectl after the last round: this many direct and as many through edge; 0: none")
 	flag.Func("edge-flag", "an additional `flag` for edge serve, for example --upstream-streaming=websocket; may be repeated", func(v string) error {
 		o.edge = append(o.edge, v)
 		return nil

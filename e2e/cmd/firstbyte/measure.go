@@ -74,8 +74,8 @@ func (k kind) session(ctx context.Context, to cluster.Access) (t times, err erro
 	return t, err
 }
 
-// measure runs all rounds. In each round, it does not count the first direct session and the first
-// session through edge of each kind.
+// measure runs all rounds. Before it measures a kind of session in a round, it runs one direct
+// session and one session through edge that it does not measure, so that the caches are filled.
 func (s *stage) measure(ctx context.Context, o settings) (*report, error) {
 	r := newReport(o)
 	for round := range o.Rounds {
@@ -158,7 +158,7 @@ func (s *stage) kubectl(ctx context.Context, to cluster.Access) (time.Duration, 
 	r := s.tb.Kubectl(kubectlVersion, config).Run(ctx, "exec", pod, "--", "true")
 	took := time.Since(start)
 	if r.Err != nil || r.Code != 0 {
-		return 0, fmt.Errorf("kubectl exec at %s: code %d, %v: %s", to.Server, r.Code, r.Err, r.Stderr)
+		return 0, fmt.Errorf("kubectl exec at %s: exit code %d, %v: %s", to.Server, r.Code, r.Err, r.Stderr)
 	}
 	return took, nil
 }

@@ -104,7 +104,7 @@ func (k *kindResult) latest() string {
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "Milliseconds to the first byte. Medians of %d rounds of %d sessions each, direct and through edge.\n\n", r.Settings.Rounds, r.Settings.Sessions)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "session\tfrom\tto\tdirect p50\tp99\tedge p50\tp99\tratio\tof rounds\tbar\t")
+	fmt.Fprintln(t, "session\tfrom\tto\tdirect p50\tp99\tedge p50\tp99\tratio\tmin to max\tlimit\t")
 	for _, k := range r.Kinds {
 		k.Dial.print(t, k.Kind, "dial", "stdout", true)
 		k.Request.print(t, "", "request", "stdout", true)
@@ -112,7 +112,7 @@ func (r *report) print(w io.Writer) {
 	}
 	t.Flush()
 	fmt.Fprintf(w, "\nCPU, milliseconds for a session.\n\n")
-	fmt.Fprintln(t, "session\tedge\tof rounds\tsessions per CPU second of edge\tAPI server, direct\tAPI server, behind edge\t")
+	fmt.Fprintln(t, "session\tedge\tmin to max\tsessions per CPU second of edge\tAPI server, direct\tAPI server, behind edge\t")
 	for _, k := range r.Kinds {
 		edge := median(k.EdgeCPU)
 		fmt.Fprintf(t, "%s\t%.2f\t%.2f to %.2f\t%.0f\t%.2f\t%.2f\t\n", k.Kind,

@@ -76,8 +76,8 @@ func echoMessages(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// carryBytes answers a GET with zeros and a POST with the number of bytes in its body. Tests
-// measure the rate of the connection to the pod with it.
+// carryBytes answers a GET with zeros and a POST with the number of bytes in its body. Tests use
+// such requests to measure the rate of the connection to the pod.
 func carryBytes(w http.ResponseWriter, r *http.Request) {
 	if after, err := time.ParseDuration(r.URL.Query().Get("after")); err == nil {
 		time.Sleep(after)

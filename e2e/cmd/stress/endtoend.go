@@ -2,11 +2,12 @@ package main
 
 import "strings"
 
-// endToEndPackage is the package with the end-to-end tests. stress runs only those in timedTests.
+// endToEndPackage is the package with the end-to-end tests. stress runs only those of them that are
+// in timedTests.
 const endToEndPackage = "edge/e2e"
 
-// timed is an end-to-end test whose result depends on time or on the order of concurrent events,
-// with the reason.
+// timed contains the name of an end-to-end test whose result depends on time or on the order of
+// concurrent events, and the reason why it does.
 type timed struct {
 	test string
 	why  string

@@ -30,8 +30,8 @@ type ran struct {
 	Output string `json:"output,omitempty"`
 }
 
-// load reads the stored results of the test binary with the suite's digest from dir. For a new
-// digest it returns no runs.
+// load reads the stored results of the test binary with the suite's digest from dir. If dir
+// contains no results for this digest, load returns a kept without runs.
 func load(dir string, s suite) (*kept, error) {
 	k := &kept{Package: s.name, Digest: s.digest, file: filepath.Join(dir, fileName(s.name), s.digest+".json")}
 	b, err := os.ReadFile(k.file)
@@ -42,7 +42,7 @@ func load(dir string, s suite) (*kept, error) {
 		err = json.Unmarshal(b, k)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("stress: %s: %w (--forget removes it)", k.file, err)
+		return nil, fmt.Errorf("stress: cannot read the stored results in %s: %w (--forget deletes this file)", k.file, err)
 	}
 	return k, nil
 }

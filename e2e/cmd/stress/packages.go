@@ -53,8 +53,8 @@ func (s *suite) build(ctx context.Context, dir string) error {
 		s.digest, err = digest(s.binary)
 		return err
 	}
-	// The end-to-end tests run real clients and a normal build of edge, so their binary is built
-	// without the race detector.
+	// Only the end-to-end tests in timedTests run, once per round and without -cpu. They start real
+	// clients and a normal build of edge, so their binary is built without the race detector.
 	s.cpus, s.args = []int{0}, []string{"-test.run=" + timedPattern()}
 	if _, err := goCommand(ctx, s.dir, "test", "-c", "-vet=off", "-trimpath", "-buildvcs=false", "-o", s.binary, "."); err != nil {
 		return err

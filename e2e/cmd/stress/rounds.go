@@ -45,7 +45,7 @@ type plan struct {
 
 	mu     sync.Mutex
 	jobs   []*job
-	failed error // error in stress itself; a failed test is not one
+	failed error // error in stress itself; nil if only tests have failed
 }
 
 func newPlan(suites []suite, keep []*kept, rounds int, budget time.Duration, dir string, say io.Writer) *plan {
@@ -109,8 +109,8 @@ func (p *plan) done(j *job, r ran, err error) {
 	fmt.Fprintln(p.say)
 }
 
-// run runs the jobs in the order of the plan, atOnce of them at a time. At the same time it runs
-// this many loops that only use CPU.
+// run runs the jobs in the order of the plan, atOnce of them at a time. Meanwhile it also runs busy
+// loops, which only use CPU; the parameter loops is their number.
 func (p *plan) run(ctx context.Context, atOnce, loops int) error {
 	busy, quiet := context.WithCancel(ctx)
 	var all sync.WaitGroup

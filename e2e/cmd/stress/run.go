@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// runTime is the timeout of one run of a package's tests. They normally end in a few minutes.
-	// If many packages run at a time on two cores, the tests of package bridge have taken more than
-	// 20 minutes.
+	// runTime is the timeout of one run of a package's tests. Tests normally end in a few minutes,
+	// but the tests of package bridge have taken more than 20 minutes when many packages ran at the
+	// same time on two cores.
 	runTime = 60 * time.Minute
 	// endToEndTime is the timeout of one run of the end-to-end tests. It includes the time for
 	// building the programs that the tests start.
@@ -138,7 +138,7 @@ func leftBehind(group int, wait bool) (names []string) {
 			if err != nil {
 				continue // the process has ended since Glob listed it
 			}
-			// The file contains: pid (name) state ppid pgrp ...; see proc_pid_stat(5).
+			// /proc/<pid>/stat contains: pid (name) state ppid pgrp ...; see proc_pid_stat(5).
 			at := bytes.LastIndexByte(b, ')')
 			if rest := strings.Fields(string(b[at+1:])); at > 0 && len(rest) > 2 && rest[0] != "Z" && rest[2] == strconv.Itoa(group) {
 				names = append(names, string(b[:at+1]))

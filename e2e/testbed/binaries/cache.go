@@ -18,7 +18,7 @@ import (
 // part is one entry of the cache of programs, such as etcd, with the way to make it.
 type part struct {
 	extent Extent // the part is made only if Ensure is called with this Extent or a larger one
-	name   string // first part of the name of the cache entry's folder, before the key
+	name   string // beginning of the name of the cache entry's folder; the key follows
 	title  string // name of the part in progress messages
 	recipe string // folder with the files that define how the part is made, such as go.mod
 	// arguments of the build; the part's key is a hash of these and of the files in the recipe
@@ -99,7 +99,8 @@ func (c *cache) ensure(ctx context.Context, p part) (string, error) {
 func (p part) key() (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s/%s %s\n%q\n", runtime.GOOS, runtime.GOARCH, runtime.Version(), p.args)
-	entries, err := os.ReadDir(p.recipe) // in the order of the file names
+	// ReadDir sorts the entries by file name, so the hash depends only on the files
+	entries, err := os.ReadDir(p.recipe)
 	if err != nil {
 		return "", err
 	}

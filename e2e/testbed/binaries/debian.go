@@ -112,8 +112,8 @@ func locate(program string, dirs []string, data bool) string {
 	return ""
 }
 
-// denyServices makes Debian packages start no services when they are installed, with a policy-rc.d
-// file. allow removes the file.
+// denyServices prevents Debian packages from starting services when they are installed. It writes a
+// policy-rc.d file for this; the function allow removes the file.
 func denyServices() (allow func(), err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	f, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)

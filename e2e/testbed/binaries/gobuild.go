@@ -48,8 +48,9 @@ func goBuild(ctx context.Context, p part, out string, t *ticker) error {
 	return nil
 }
 
-// readBuild reads the output of `go build -v` and reports progress to t. It returns an error with
-// the last 20 lines that are neither a package's name nor a download.
+// readBuild reads the output of `go build -v` and reports progress to t. The returned error
+// contains the last 20 lines that are neither a package's name nor a download; nil: there is no
+// such line.
 func readBuild(r io.Reader, t *ticker) error {
 	const keep = 20
 	var said []string

@@ -21,7 +21,7 @@ func (c *Clients) JavaScript(ctx context.Context, kubeconfig, script string, arg
 }
 
 // placeScripts copies the scripts in e2e/js, once per run of the testbed, and links the folder
-// node_modules next to the copies. Node searches packages only there.
+// node_modules next to the copies, because Node searches packages in the folder of a script.
 func (c *Clients) placeScripts() (string, error) {
 	const name = "js"
 	return c.MakeOnce(name, func(dir string) error {

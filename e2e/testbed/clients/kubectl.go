@@ -33,8 +33,8 @@ func (c *Clients) Kubectl(version, kubeconfig string, env ...string) *Kubectl {
 	return &Kubectl{Env: env, clients: c, program: c.Bin.Kubectl[version], kubeconfig: kubeconfig}
 }
 
-// ThroughConnect returns the same kubectl, but run by `edge connect`, which gives kubectl a
-// kubeconfig with its own address.
+// ThroughConnect returns a copy of k whose kubectl is started by `edge connect`. edge connect gives
+// kubectl a kubeconfig in which the server's address is that of edge connect.
 func (k *Kubectl) ThroughConnect(ctx context.Context) (*Kubectl, error) {
 	edge, err := k.clients.BuildEdge(ctx)
 	through := *k
@@ -42,7 +42,8 @@ func (k *Kubectl) ThroughConnect(ctx context.Context) (*Kubectl, error) {
 	return &through, err
 }
 
-// Command returns a command that runs kubectl with args. The caller starts it with run.Start.
+// Command returns a command that runs kubectl with args. The caller must start it with run.Start,
+// because otherwise the kernel would kill kubectl when the thread that started it ends.
 func (k *Kubectl) Command(ctx context.Context, args ...string) *exec.Cmd {
 	if k.connect != "" {
 		argv := append([]string{k.connect, "connect", "--kubeconfig=" + k.kubeconfig, "--", k.program}, args...)

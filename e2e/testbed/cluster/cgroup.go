@@ -11,13 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CPU shares of the cgroup that contains all pods of a node: ten times those of one process
-// outside. With the default shares, all pods together would get only as much CPU as one test
-// process. The container runtime would then lose output that a pod writes more than one second
-// after the client has half-closed its stdin.
+// CPU shares of the cgroup that contains all pods of a node: ten times the shares of one process
+// outside of this cgroup. With the default shares, all pods together would get only as much CPU as
+// one test process. The container runtime would then lose output that a pod writes more than one
+// second after the client has half-closed its stdin.
 const (
-	podShares = "10240" // value for cpu.shares (cgroup version 1); a process outside has 1024
-	podWeight = "1000"  // value for cpu.weight (cgroup version 2); a process outside has 100
+	// value for cpu.shares (cgroup version 1); a process outside of the cgroup has 1024
+	podShares = "10240"
+	// value for cpu.weight (cgroup version 2); a process outside of the cgroup has 100
+	podWeight = "1000"
 )
 
 // cgroupMounts are glob patterns for the folders of the cgroup hierarchies: first of version 2,
@@ -26,8 +28,8 @@ var cgroupMounts = []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"}
 
 func cgroupName(id string) string { return "edge-testbed-" + id }
 
-// nodeCgroup returns the name of the cgroup of a cluster's node. Its parent is the cgroup
-// cgroupName of the run.
+// nodeCgroup returns the name of the cgroup of a cluster's node. Its parent is the run's cgroup,
+// whose name the function cgroupName returns.
 func nodeCgroup(cluster int) string { return strconv.Itoa(cluster) }
 
 // makeCgroup makes the cgroup for the pods of a cluster's node: in the hierarchy of cgroup version
@@ -41,11 +43,11 @@ func makeCgroup(id string, cluster int) error {
 			root := filepath.Join(filepath.Dir(procs), cgroupName(id))
 			node := filepath.Join(root, nodeCgroup(cluster))
 			if err := os.MkdirAll(node, 0o755); err != nil {
-				return fmt.Errorf("testbed: cgroup of the pods: %w", err)
+				return fmt.Errorf("testbed: make a cgroup for the pods: %w", err)
 			}
 			for _, dir := range []string{root, node} {
 				if err := errors.Join(setExisting(dir, "cpu.shares", podShares), setExisting(dir, "cpu.weight", podWeight)); err != nil {
-					return fmt.Errorf("testbed: cgroup of the pods: %w", err)
+					return fmt.Errorf("testbed: make a cgroup for the pods: %w", err)
 				}
 			}
 		}
@@ -60,7 +62,8 @@ func makeCgroup(id string, cluster int) error {
 // file.
 func setExisting(dir, name, value string) error {
 	err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0)
-	// the file does not exist; in a cgroup file system, nobody can make new files
+	// The cgroup has no such file. WriteFile then tries to make the file, which a cgroup file
+	// system does not permit.
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 		return nil
 	}

@@ -21,8 +21,8 @@ const (
 	// attach and port-forward.
 	New Kind = "new"
 	// Old is the current Kubernetes release with features off, so that it handles WebSocket like
-	// releases before 1.30. It passes v4 unchanged to the container runtime, refuses v5, and does
-	// not support port-forward tunnelled in WebSocket.
+	// releases before 1.30. It passes a WebSocket with subprotocol v4 unchanged to the container
+	// runtime, refuses subprotocol v5, and does not support port-forward tunnelled in WebSocket.
 	Old Kind = "old"
 )
 

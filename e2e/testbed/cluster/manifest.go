@@ -90,7 +90,7 @@ func (c *Cluster) Apply(ctx context.Context, dryRun bool, objects ...*unstructur
 		kind := object.GroupVersionKind()
 		resource, known := resources[kind.Kind]
 		if !known {
-			return fmt.Errorf("testbed: apply %s %s: unknown kind", kind.Kind, object.GetName())
+			return fmt.Errorf("testbed: apply %s %s: review this kind of object and add it to the map resources", kind.Kind, object.GetName())
 		}
 		of := client.Resource(schema.GroupVersionResource{Group: kind.Group, Version: kind.Version, Resource: resource.name})
 		if resource.namespaced {
@@ -134,7 +134,7 @@ func (c *Cluster) EdgeToken(ctx context.Context) (string, error) {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hours}}
 	answer, err := c.Client.CoreV1().ServiceAccounts(edgeNamespace).CreateToken(ctx, edgeAccount, request, metav1.CreateOptions{})
 	if err != nil {
-		return "", fmt.Errorf("testbed: token for edge: %w", err)
+		return "", fmt.Errorf("testbed: create a token for edge: %w", err)
 	}
 	return run.NoteToken(answer.Status.Token, "edge's own token"), nil
 }

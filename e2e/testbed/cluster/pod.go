@@ -26,9 +26,9 @@ type PodOptions struct {
 	TTY   bool
 }
 
-// serveForever is a shell script that serves /www and ends at once on SIGTERM. It ends with `wait`,
-// because a shell handles a signal at once only while it waits there; this also holds for process
-// id 1.
+// serveForever is a shell script that serves /www and ends at once on SIGTERM. It needs the trap,
+// because process id 1 ignores a signal without a handler. Its last command is `wait`, because a
+// shell runs a trap at once during `wait`, but not while another command runs in the foreground.
 const serveForever = `trap 'exit 0' TERM; httpd -p 8080 -h /www; sleep 2147483647 & wait`
 
 // StartPod creates a pod and returns when the pod is ready.
@@ -40,7 +40,7 @@ func (c *Cluster) StartPod(ctx context.Context, o PodOptions) error {
 		o.Script = serveForever
 	}
 	if err := c.EnsureNamespace(ctx, o.Namespace); err != nil {
-		return fmt.Errorf("testbed: namespace %s: %w", o.Namespace, err)
+		return fmt.Errorf("testbed: create namespace %s: %w", o.Namespace, err)
 	}
 	no := false
 	pods := c.Client.CoreV1().Pods(o.Namespace)

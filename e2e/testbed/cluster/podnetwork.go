@@ -33,7 +33,7 @@ func freeSubnet() (netip.Prefix, error) {
 			return subnet, nil
 		}
 	}
-	return netip.Prefix{}, errors.New("testbed: no free subnet for pods")
+	return netip.Prefix{}, errors.New("testbed: found no free subnet for pods in 198.18.0.0/15")
 }
 
 // bridgeName returns the name of the network bridge for a cluster's pods, at most 15 bytes, as
@@ -41,15 +41,15 @@ func freeSubnet() (netip.Prefix, error) {
 func bridgeName(id string, cluster int) string { return "etb" + id + strconv.Itoa(cluster) }
 
 // ReachPods lets the API server connect to pods by their addresses, as services/proxy and
-// pods/proxy do. Without it, such a connection would leave the machine. ReachPods gives this
-// machine an address on the bridge of the pods, which exists once a pod has started. Removing the
-// bridge removes the address.
+// pods/proxy do. Without ReachPods, such a connection would leave the machine. ReachPods gives this
+// machine an address on the bridge of the pods. The bridge must exist, so a pod must have started
+// before. Removing the bridge removes the address.
 func (c *Cluster) ReachPods(ctx context.Context) error {
 	// the subnet's first address; the IPAM plugin keeps it free for a gateway
 	own := netip.PrefixFrom(c.subnet.Addr().Next(), c.subnet.Bits())
 	said, err := exec.CommandContext(ctx, "ip", "address", "add", own.String(), "dev", bridgeName(c.run.ID, c.number)).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("testbed: reach pods: %w: %s", err, said)
+		return fmt.Errorf("testbed: add an address to the pods' bridge: %w: %s", err, said)
 	}
 	return nil
 }

@@ -48,8 +48,8 @@ func (cs *Clusters) StartCluster(ctx context.Context, kind Kind) (*Cluster, erro
 	}
 	start := time.Now()
 	for _, step := range []func(context.Context) error{
-		// prepareNode only writes files; startNode starts containerd later, while the control plane
-		// becomes ready
+		// prepareNode leaves no program running; startNode starts containerd later, while the
+		// control plane becomes ready
 		c.prepareNode,
 		c.startEtcd,
 		c.startAPIServer,

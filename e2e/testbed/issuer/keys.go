@@ -158,7 +158,7 @@ func (i *Issuer) PublicKeyPEM() ([]byte, error) {
 func (i *Issuer) KeyFetches() (int, error) {
 	log, err := os.ReadFile(filepath.Join(i.dir, "issuer.log"))
 	if err != nil {
-		return 0, fmt.Errorf("testbed: issuer: %w", err)
+		return 0, fmt.Errorf("testbed: read the issuer's log: %w", err)
 	}
 	return bytes.Count(log, []byte("GET /jwks\n")), nil
 }

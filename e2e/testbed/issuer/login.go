@@ -80,7 +80,7 @@ func (i *Issuer) authorize(ctx context.Context, user, clientID, scope string) (T
 		return Tokens{}, fmt.Errorf("testbed: log in %s: %w", user, err)
 	}
 	if back.Get("state") != state || back.Get("code") == "" {
-		return Tokens{}, fmt.Errorf("testbed: log in %s: the provider sent back %v", user, back)
+		return Tokens{}, fmt.Errorf("testbed: log in %s: the provider's redirect contains no code, or not the state that was sent: %v", user, back)
 	}
 	return i.redeem(ctx, url.Values{
 		"grant_type":    {"authorization_code"},

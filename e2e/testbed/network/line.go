@@ -25,8 +25,8 @@ const (
 
 // StartLine starts a TCP relay in front of target, a host:port, that simulates a distant network.
 // Each byte arrives half of RoundTrip after it was sent at Rate. Only Rate and the delay limit the
-// data in flight; the relay of StartLink, in contrast, buffers up to 1,024 pieces. The testbed
-// stops the relay.
+// data in flight; the relay of StartLink, in contrast, buffers up to 1,024 pieces of data. The
+// testbed stops the relay.
 func (n *Network) StartLine(target string, o LineOptions) (*Relay, error) {
 	l := &line{delay: o.RoundTrip / 2, up: &wire{rate: o.Rate}, down: &wire{rate: o.Rate}}
 	return n.startRelay(target, l.carry)
@@ -91,7 +91,8 @@ type wire struct {
 }
 
 // turn returns the time at which n more bytes have been sent at the wire's rate. If the data that
-// waits needs more time than lineQueue, turn first sleeps.
+// waits needs more time than lineQueue, turn first sleeps for the difference, so that the caller
+// reads no more data meanwhile.
 func (w *wire) turn(n int) time.Time {
 	if w.rate == 0 {
 		return time.Now()
@@ -118,7 +119,8 @@ type linePart struct {
 }
 
 // partQueue contains the data in flight in one direction of a connection. The rate and the delay of
-// the relay limit the queue's length or, without a rate, the TCP windows of client and server.
+// the relay limit the queue's length. Without a rate, the TCP windows of client and server limit
+// it.
 type partQueue struct {
 	mu    sync.Mutex
 	some  sync.Cond

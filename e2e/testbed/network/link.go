@@ -39,7 +39,7 @@ func (n *Network) StartLink(target string, o LinkOptions) (*Relay, error) {
 				return nil, err
 			}
 			if _, err := l.toxics.AddToxicJson(strings.NewReader(string(b))); err != nil {
-				return nil, fmt.Errorf("testbed: link: %w", err)
+				return nil, fmt.Errorf("testbed: add a toxic to the link: %w", err)
 			}
 		}
 	}
@@ -54,8 +54,8 @@ type toxic struct {
 
 // toxics converts o to toxics, the effects on a connection that the library toxiproxy implements.
 // The bandwidth toxic is before the latency toxic, because otherwise the latency toxic's buffer of
-// 1,024 pieces would fill up. The slicer is last, because a toxic after it would join the slices
-// again.
+// 1,024 pieces of data would fill up. The slicer is last, because a toxic after it would join the
+// slices again.
 func (o LinkOptions) toxics() []toxic {
 	var all []toxic
 	if o.Rate > 0 {
@@ -73,8 +73,9 @@ func (o LinkOptions) toxics() []toxic {
 }
 
 // link is a TCP relay that applies toxiproxy's toxics (effects such as latency) but handles the
-// connections itself. Toxiproxy's own proxy closes both directions when one has ended. A client's
-// ping would then get a reset, which does not happen in a real network.
+// connections itself. Toxiproxy's own proxy closes both directions when one has ended. If the
+// server ended its direction, a ping that the client then sends would get a TCP reset, which does
+// not happen in a real network.
 type link struct {
 	server *toxiproxy.ApiServer
 	toxics *toxiproxy.ToxicCollection

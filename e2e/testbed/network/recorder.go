@@ -32,10 +32,12 @@ type Recorder struct {
 
 	mu    sync.Mutex
 	heads []Head
-	// while this channel is not nil, the recorder forwards no review until the channel is closed
+	// while this channel is not nil, the recorder forwards no access review or token review until
+	// the channel is closed
 	held chan struct{}
 
-	reviews, mostReviews int // number of reviews in flight now, and the largest number so far
+	// number of access reviews and token reviews in flight now, and the largest number so far
+	reviews, mostReviews int
 }
 
 // Head is one recorded request: method, URI and headers. It contains the body only if the request
@@ -60,7 +62,8 @@ func (h Head) String() string {
 // ready. The recorder does not record these requests.
 const readiness = "/livez"
 
-// mostReview is the largest number of bytes that the recorder reads of a review's body.
+// mostReview is the largest number of bytes that the recorder reads of the body of an access review
+// or token review.
 const mostReview = 256 << 10
 
 // mostHeads is the largest number of requests that the recorder stores. A test with more requests
@@ -213,7 +216,9 @@ func (r *Recorder) reviewing(next http.RoundTripper) http.RoundTripper {
 			case <-req.Context().Done():
 			}
 		}
-		defer func() { // this function runs before the recorder forwards the response to edge
+		// decrease the number of reviews in flight before the response can reach edge, which may
+		// then send the next review
+		defer func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.reviews--
@@ -226,8 +231,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// IsReview reports whether the request is an access review or a token review, which edge sends on
-// its own.
+// IsReview reports whether the request is an access review or a token review, which edge sends to
+// check a user.
 func (h Head) IsReview() bool { return isReview(h.URI) }
 
 func isReview(uri string) bool {
