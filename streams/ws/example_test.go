@@ -3,9 +3,16 @@ package ws_test
 import (
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 
+	"github.com/gorilla/websocket"
+	"k8s.io/client-go/tools/portforward"
+
 	"edge/streams"
+	"edge/streams/spdy"
 	"edge/streams/ws"
 )
 
@@ -133,4 +140,204 @@ func ExampleTunnel() {
 	// SPDY, <nil>, close 1000
 	// sent "\x82\x03ACK"
 	// sent "\x88\x02\x03\xe8"
+}
+
+// ExamplePortSource reads what a client sends on two connections of a port-forward.
+func ExamplePortSource() {
+	client, server, err := connect(ws.V4)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer server.Close()
+	ports, err := ws.ParsePorts([]string{"80,443"}, ws.V4Channel) // the request's query: ports=80,443
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client.WriteMessage(websocket.BinaryMessage, []byte("\x00GET /"))   // channel 0: data of the first port
+	client.WriteMessage(websocket.BinaryMessage, []byte("\x02hello"))   // channel 2: data of the second
+	client.WriteMessage(websocket.BinaryMessage, []byte("\x01ignored")) // a client sends no errors
+	client.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""))
+	client.Close()
+
+	r := streams.NewReader(server.NetConn(), nil)
+	defer r.Close()
+	source := ws.NewPortSource(r, leg{server.NetConn()}, len(ports), ws.V4Channel)
+	for {
+		f, err := source.Next()
+		if err == io.EOF {
+			break
+		}
+		switch f.Kind {
+		case streams.Data:
+			n, _, _ := streams.PortOf(f.Stream.ID)
+			fmt.Printf("connection %d, port %d: %q\n", n, ports[n], f.Payload())
+		case streams.Close:
+			fmt.Println("close", f.Code)
+		}
+	}
+	// Output:
+	// connection 0, port 80: "GET /"
+	// connection 1, port 443: "hello"
+	// close 1000
+}
+
+// ExamplePortSink sends a client the data of one connection of a port-forward, and the reason why
+// another one failed.
+func ExamplePortSink() {
+	client, server, err := connect(ws.V4)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	sink := ws.NewPortSink(leg{server.NetConn()}, []uint16{80, 443}, ws.V4Channel)
+	data, _ := streams.PortStreams(0)
+	_, failure := streams.PortStreams(1)
+	sink.Start()
+	for _, f := range []streams.Frame{
+		{Kind: streams.Data, Stream: data, Buf: []byte("200 OK")},
+		{Kind: streams.Data, Stream: failure, Buf: []byte("connection refused")},
+		{Kind: streams.Close, Code: streams.CloseNormal},
+	} {
+		sink.Write(f)
+	}
+	sink.Flush()
+	server.Close()
+
+	for {
+		_, message, err := client.ReadMessage()
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		fmt.Printf("channel %d: %q\n", message[0], message[1:])
+	}
+	// Output:
+	// channel 0: "P\x00"
+	// channel 1: "P\x00"
+	// channel 2: "\xbb\x01"
+	// channel 3: "\xbb\x01"
+	// channel 0: "200 OK"
+	// channel 3: "connection refused"
+	// websocket: close 1000 (normal)
+}
+
+// ExampleNewClientTunnel exchanges bytes with client-go's implementation of the tunnel.
+func ExampleNewClientTunnel() {
+	client, server, err := connect(ws.TunnelPortForward)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	conn := client.NetConn()
+	defer conn.Close()
+	tunnel := ws.NewClientTunnel(conn, leg{conn}, leg{conn})
+	peer := portforward.NewTunnelingConnection("server", server)
+
+	request := append(make([]byte, streams.Headroom), "SYN_STREAM"...)
+	tunnel.WriteRoom(request, streams.Headroom) // the header goes into the free bytes before the payload
+	b := make([]byte, 100)
+	n, err := peer.Read(b)
+	fmt.Printf("%s %v\n", b[:n], err)
+
+	io.WriteString(peer, "SYN_REPLY")
+	peer.Close()
+	answer, err := io.ReadAll(tunnel)
+	code, closed := tunnel.Closed()
+	fmt.Printf("%s %v, closed %v %d\n", answer, err, closed, code)
+	// Output:
+	// SYN_STREAM <nil>
+	// SYN_REPLY <nil>, closed true 1000
+}
+
+// ExampleTunnelReplier answers a SPDY ping that a client sends through a tunnel. The SPDY codec
+// knows nothing of the tunnel: its Replier puts the answer into a WebSocket message.
+func ExampleTunnelReplier() {
+	client, server, err := connect(ws.TunnelPortForward)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	client.WriteMessage(websocket.BinaryMessage, spdy.AppendPing(nil, 1))
+	client.WriteMessage(websocket.CloseMessage, nil)
+
+	conn := server.NetConn()
+	tunnel := ws.NewTunnel(conn, leg{conn}, leg{conn})
+	r := streams.NewReader(tunnel, nil)
+	defer r.Close()
+	source := spdy.NewRelaySource(r, ws.TunnelReplier(leg{conn}), spdy.Client, new(spdy.Table))
+	_, err = source.Next() // answers the ping, and returns the end
+	fmt.Println(err)
+	server.Close()
+
+	_, answer, err := client.ReadMessage()
+	fmt.Printf("% x %v\n", answer, err)
+	// Output:
+	// EOF
+	// 80 03 00 06 00 00 00 04 00 00 00 01 <nil>
+}
+
+// ExamplePassage sends a ping of edge's own into a WebSocket whose bytes edge does not parse. The
+// client answers it, and the answer must not pass on to the other peer, which sent no ping.
+func ExamplePassage() {
+	client, server, err := connect("an.unknown.protocol")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	conn := server.NetConn()
+	defer conn.Close()
+	passage := ws.Passage{Own: [ws.OwnSize]byte([]byte("edge-own"))}
+	conn.Write(ws.AppendPing(nil, passage.Own[:]))
+	server.WriteMessage(websocket.TextMessage, []byte("hello"))
+
+	client.ReadMessage() // answers the ping before the message
+	client.WriteMessage(websocket.TextMessage, []byte("hello too"))
+	client.Close()
+
+	b, err := io.ReadAll(conn)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for len(b) > 0 {
+		pass, drop := passage.Scan(b)
+		fmt.Printf("pass on %q, drop %q\n", unmasked(b[:pass]), unmasked(b[pass:pass+drop]))
+		b = b[pass+drop:]
+	}
+	// Output:
+	// pass on "", drop "\x8a\bedge-own"
+	// pass on "\x81\thello too", drop ""
+}
+
+// leg is one side of a WebSocket, after the handshake, as a Writer and a Replier. A Replier must
+// not block as this one may, if the peer does not read.
+type leg struct{ net.Conn }
+
+func (l leg) WriteRoom(b []byte, off int) error { _, err := l.Write(b[off:]); return err }
+func (l leg) Pong(b []byte)                     { l.Write(b) }
+func (l leg) Reply(b []byte) error              { _, err := l.Write(b); return err }
+
+// connect returns both ends of a WebSocket that gorilla/websocket has opened. An example uses one
+// of them, and the connection below the other.
+func connect(subprotocol string) (client, server *websocket.Conn, err error) {
+	accepted := make(chan *websocket.Conn, 1)
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		upgrader := websocket.Upgrader{Subprotocols: []string{subprotocol}}
+		conn, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			fmt.Println(err)
+		}
+		accepted <- conn
+	}))
+	defer listener.Close()
+	dialer := websocket.Dialer{Subprotocols: []string{subprotocol}}
+	client, _, err = dialer.Dial("ws"+strings.TrimPrefix(listener.URL, "http"), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, <-accepted, nil
 }
