@@ -3,31 +3,31 @@ module edge
 go 1.26.0
 
 require (
-	github.com/HdrHistogram/hdrhistogram-go v1.4.0
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // loadtest: round-trip times
 	github.com/coreos/go-oidc/v3 v3.21.0
-	github.com/emicklei/go-restful/v3 v3.13.0
-	github.com/go-jose/go-jose/v4 v4.1.8
-	github.com/google/cel-go v0.29.2
-	github.com/google/uuid v1.6.0
-	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674
-	github.com/moby/spdystream v0.5.1
+	github.com/emicklei/go-restful/v3 v3.13.0 // tests: the router of a kubelet, an oracle for paths
+	github.com/go-jose/go-jose/v4 v4.1.8 // authn: signatures; go-oidc uses it too
+	github.com/google/cel-go v0.29.2 // authn: the expressions of an AuthenticationConfiguration
+	github.com/google/uuid v1.6.0 // audit: the Audit-ID of a request
+	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674 // tests, bench: clients and servers; the commit that k8s.io requires, newer than v1.5.3
+	github.com/moby/spdystream v0.5.1 // tests: frames of the SPDY library that Kubernetes uses
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.10
-	go.uber.org/goleak v1.3.0
-	go.yaml.in/yaml/v3 v3.0.4
-	golang.org/x/net v0.62.0
-	golang.org/x/sync v0.24.0
-	golang.org/x/sys v0.49.0
-	gopkg.in/natefinch/lumberjack.v2 v2.2.1
+	go.uber.org/goleak v1.3.0 // tests: goroutines that nobody ended
+	go.yaml.in/yaml/v3 v3.0.4 // authn: finds a second document in a configuration file
+	golang.org/x/net v0.62.0 // HTTP/2 on both sides, and the syntax of headers
+	golang.org/x/sync v0.24.0 // errgroup, semaphore, singleflight
+	golang.org/x/sys v0.49.0 // epoll, SO_REUSEPORT, CPU times
+	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // audit: rotates the log file, as kube-apiserver does
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
 	k8s.io/apiserver v0.37.2
 	k8s.io/client-go v0.37.2
-	k8s.io/component-base v0.37.2
-	k8s.io/cri-api v0.37.2
-	k8s.io/cri-streaming v0.37.2
-	k8s.io/klog/v2 v2.140.0
-	k8s.io/streaming v0.37.2
+	k8s.io/component-base v0.37.2 // cmd/edge, loadtest: help with flags in groups
+	k8s.io/cri-api v0.37.2 // tests, bench: the requests of cri-streaming
+	k8s.io/cri-streaming v0.37.2 // tests, bench: the exec server of container runtimes
+	k8s.io/klog/v2 v2.140.0 // cmd/edge: passes the log of client-go to log/slog
+	k8s.io/streaming v0.37.2 // names in SPDY handshakes; in tests and bench, Kubernetes' own SPDY and WebSocket
 )
 
 require (
@@ -38,7 +38,7 @@ require (
 	github.com/blang/semver/v4 v4.0.0 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/coreos/go-oidc v2.5.0+incompatible // indirect
+	github.com/coreos/go-oidc v2.5.0+incompatible // indirect; tests: kube-apiserver's OIDC authenticator, an oracle for authn, still uses v2
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
 	github.com/felixge/httpsnoop v1.0.4 // indirect
 	github.com/fsnotify/fsnotify v1.9.0 // indirect
@@ -96,7 +96,7 @@ require (
 	google.golang.org/grpc v1.82.1 // indirect
 	google.golang.org/protobuf v1.36.12-0.20260120151049-f2248ac996af // indirect
 	gopkg.in/evanphx/json-patch.v4 v4.13.0 // indirect
-	gopkg.in/go-jose/go-jose.v2 v2.6.3 // indirect
+	gopkg.in/go-jose/go-jose.v2 v2.6.3 // indirect; tests: kube-apiserver's OIDC authenticator, with go-oidc v2
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	k8s.io/kube-openapi v0.0.0-20260721132016-d427ff9ee9ad // indirect
 	k8s.io/utils v0.0.0-20260626114624-be93311217bd // indirect

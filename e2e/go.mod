@@ -3,10 +3,13 @@ module edge/e2e
 go 1.26.0
 
 require (
-	github.com/Shopify/toxiproxy/v2 v2.12.0
-	github.com/creack/pty v1.1.24
-	github.com/rs/zerolog v1.33.0
-	golang.org/x/sys v0.49.0
+	github.com/Shopify/toxiproxy/v2 v2.12.0 // testbed/network: slow links
+	github.com/creack/pty v1.1.24 // testbed/clients: a terminal for kubectl exec -t
+	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674 // rawclient, cmd/inpod; the commit that k8s.io requires, newer than v1.5.3
+	github.com/moby/spdystream v0.5.1 // rawclient: SPDY frames
+	github.com/rs/zerolog v1.33.0 // testbed/network: the logger that toxiproxy demands, which logs nothing
+	golang.org/x/net v0.57.0 // tests: HTTP/2 frame by frame
+	golang.org/x/sys v0.49.0 // file locks, CPU times
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
 	k8s.io/client-go v0.37.2
@@ -58,9 +61,7 @@ require (
 	github.com/go-openapi/swag/yamlutils v0.27.1 // indirect
 	github.com/google/gnostic-models v0.7.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
-	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674
 	github.com/json-iterator/go v1.1.12 // indirect
-	github.com/moby/spdystream v0.5.1
 	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
 	github.com/modern-go/reflect2 v1.0.3-0.20250322232337-35a7c28c31ee // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
@@ -68,7 +69,6 @@ require (
 	github.com/x448/float16 v0.8.4 // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
 	go.yaml.in/yaml/v3 v3.0.4 // indirect
-	golang.org/x/net v0.57.0
 	golang.org/x/oauth2 v0.36.0 // indirect
 	golang.org/x/term v0.45.0 // indirect
 	golang.org/x/text v0.40.0 // indirect
