@@ -17,7 +17,7 @@ func RemoveRemains(id string) error {
 	err := removeCgroups(id)
 	for i := range maxClusters {
 		bridge := bridgeName(id, i)
-		if _, err := os.Stat(filepath.Join("/sys/class/net", bridge)); err == nil {
+		if _, missing := os.Stat(filepath.Join("/sys/class/net", bridge)); missing == nil {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			if said, derr := exec.CommandContext(ctx, "ip", "link", "delete", bridge).CombinedOutput(); derr != nil {
 				err = errors.Join(err, fmt.Errorf("testbed: remove bridge: %w: %s", derr, said))
