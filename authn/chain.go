@@ -126,7 +126,7 @@ func mostHelpful(errs ...error) error {
 			others.WriteString("; " + detailOf(err))
 		}
 	}
-	if known, ok := errs[first].(*RefusedError); ok {
+	if known, ok := errors.AsType[*RefusedError](errs[first]); ok {
 		return &RefusedError{Reason: known.Reason, Detail: known.Detail + others.String(), ClientMessage: known.ClientMessage}
 	}
 	return fmt.Errorf("%w%s", errs[first], others.String())
@@ -135,7 +135,7 @@ func mostHelpful(errs ...error) error {
 func isRefusal(err error) bool { return errors.As(err, new(*RefusedError)) }
 
 func detailOf(err error) string {
-	if known, ok := err.(*RefusedError); ok {
+	if known, ok := errors.AsType[*RefusedError](err); ok {
 		return string(known.Reason) + ": " + known.Detail
 	}
 	return err.Error()

@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -189,9 +190,7 @@ func TestChainIsKubeAPIServers(t *testing.T) {
 				if reqErr != nil {
 					t.Fatal(reqErr)
 				}
-				for key, values := range way.header {
-					req.Header[key] = values
-				}
+				maps.Copy(req.Header, way.header)
 				resp, reqErr := client.Do(req)
 				if reqErr != nil {
 					t.Fatal(reqErr)

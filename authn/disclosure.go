@@ -1,6 +1,9 @@
 package authn
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"errors"
+)
 
 // maxClientMessageBytes bounds how much of the operator's message for a rule the client receives,
 // in bytes.
@@ -10,7 +13,7 @@ const maxClientMessageBytes = 1 << 10
 // are right. So all clients that guess tokens receive the same response, whatever is wrong with the
 // token.
 func (v *verification) disclose(err error) error {
-	wrong, ok := err.(*RefusedError)
+	wrong, ok := errors.AsType[*RefusedError](err)
 	if !ok || wrong.ClientMessage == "" {
 		return err
 	}

@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -119,7 +120,7 @@ func (r *TokenReviewer) recall(id string) (u user.Info, known bool, err error) {
 // remember caches the result of a token review: an accepted or a refused token. If err is another
 // error, remember caches nothing, and the next request asks the API server again.
 func (r *TokenReviewer) remember(id string, u user.Info, err error) {
-	if no, ok := err.(*RefusedError); ok {
+	if no, ok := errors.AsType[*RefusedError](err); ok {
 		r.misses.Add(id, no, missAge)
 	} else if err == nil && sizeOf(u) <= maxHitBytes {
 		r.hits.Add(id, u, hitAge)
