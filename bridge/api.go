@@ -80,8 +80,8 @@ var (
 func NewCredential(cfg CredentialConfig) (*Credential, error) { return upstream.NewCredential(cfg) }
 
 // NewTransport returns a transport for edge's own requests. Such requests take the same route to
-// the API server as the requests of clients. The returned function close closes the transport.
-func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err error) {
+// the API server as the requests of clients. The returned function end closes the transport.
+func NewTransport(cfg *rest.Config) (rt http.RoundTripper, end func(), err error) {
 	return upstream.NewTransport(cfg)
 }
 

@@ -176,14 +176,14 @@ func (a *apiServer) locate(verb string, q url.Values, set translate.Options) (*u
 		if err != nil {
 			return nil, err
 		}
-		location = answer.Url
+		location = answer.GetUrl()
 	case "attach":
 		answer, err := a.runtime.GetAttach(&runtimeapi.AttachRequest{ContainerId: "c",
 			Stdin: set.Stdin, Stdout: set.Stdout, Stderr: set.Stderr, Tty: set.Tty})
 		if err != nil {
 			return nil, err
 		}
-		location = answer.Url
+		location = answer.GetUrl()
 	case "portforward":
 		var ports []int32
 		for _, text := range q["ports"] {
@@ -193,7 +193,7 @@ func (a *apiServer) locate(verb string, q url.Values, set translate.Options) (*u
 		if err != nil {
 			return nil, err
 		}
-		location = answer.Url
+		location = answer.GetUrl()
 	default:
 		return nil, fmt.Errorf("no subresource %q", verb)
 	}

@@ -85,11 +85,12 @@ func wild(r *rand.Rand, c net.Conn, in *bufio.Reader, dialect string) {
 		c.(*tls.Conn).CloseWrite()
 		time.Sleep(20 * time.Millisecond)
 	case 2:
-		if strings.HasPrefix(dialect, "spdy") {
+		switch {
+		case strings.HasPrefix(dialect, "spdy"):
 			io.WriteString(c, success)
-		} else if dialect == "server" {
+		case dialect == "server":
 			io.WriteString(c, "\x82\x15\x03{\"status\":\"Success\"}\x88\x02\x03\xe8")
-		} else {
+		default:
 			io.WriteString(c, masked(true, opClose, "\x03\xe8"))
 		}
 		time.Sleep(20 * time.Millisecond)

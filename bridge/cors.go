@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,7 +106,7 @@ func (all crossOrigin) serve(w http.ResponseWriter, r *http.Request) (to http.Re
 	h.Set("Access-Control-Allow-Origin", c.allowed)
 	h.Set("Access-Control-Allow-Methods", corsMethods)
 	h.Set("Access-Control-Allow-Headers", corsHeaders)
-	h.Set("Access-Control-Max-Age", fmt.Sprint(int(preflightMaxAge.Seconds())))
+	h.Set("Access-Control-Max-Age", strconv.Itoa(int(preflightMaxAge.Seconds())))
 	h.Set("Vary", "Origin")
 	u := status.BoundWrites(w, r, true) // true: a preflight has no body
 	w.WriteHeader(http.StatusNoContent)

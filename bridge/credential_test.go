@@ -311,7 +311,7 @@ func TestVerdictIsRemembered(t *testing.T) {
 			ask(questions + map[bool]int{true: 2, false: 1}[c.question == 401])
 			time.Sleep(5*time.Second - 1)
 			ask(c.before)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			ask(c.after)
 		})
 	}

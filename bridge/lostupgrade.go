@@ -38,7 +38,7 @@ func (h *Handler) explainLostUpgrade(route *httputil.ReverseProxy, t negotiate.T
 		return e
 	}
 	s.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
-		if before := (*cachedRefusal)(nil); errors.As(err, &before) {
+		if before := (*cachedRefusalError)(nil); errors.As(err, &before) {
 			before.write(w, r)
 			return
 		}
@@ -115,10 +115,11 @@ func connectCommand(t negotiate.Target, r *http.Request) string {
 func kubectlCommand(t negotiate.Target, verb string, query url.Values) string {
 	namespace, pod := " -n "+shellWord(t.Namespace), shellWord(t.Pod)
 	flags := namespace
-	for _, flag := range []string{"stdin", "tty"} {
-		if negotiate.QueryBool(query, flag) {
-			flags += " --" + flag
-		}
+	if negotiate.QueryBool(query, "stdin") {
+		flags += " --stdin"
+	}
+	if negotiate.QueryBool(query, "tty") {
+		flags += " --tty"
 	}
 	if container := query.Get("container"); container != "" {
 		flags += " -c " + shellWord(container)
@@ -131,11 +132,11 @@ func kubectlCommand(t negotiate.Target, verb string, query url.Values) string {
 	case t.Verb == negotiate.VerbAttach:
 		return "kubectl attach" + flags + " " + pod
 	}
-	command := "kubectl exec" + flags + " " + pod + " --"
+	command := []string{"kubectl exec" + flags, pod, "--"}
 	for _, word := range query["command"] {
-		command += " " + shellWord(word)
+		command = append(command, shellWord(word))
 	}
-	return command
+	return strings.Join(command, " ")
 }
 
 // shellWord quotes s for a POSIX shell if s contains characters that the shell might interpret.

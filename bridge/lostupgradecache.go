@@ -42,7 +42,7 @@ const (
 type refusalCache struct {
 	mu    sync.Mutex
 	byKey map[refusalKey]*list.Element
-	order *list.List // elements are *cachedRefusal, the oldest in front
+	order *list.List // elements are *cachedRefusalError, the oldest in front
 	bytes int        // total size in bytes of all refusals
 }
 
@@ -70,10 +70,10 @@ func refusalKeyOf(id impersonate.Identity, u *url.URL) *refusalKey {
 	return &key
 }
 
-// A cachedRefusal is a refusal of a WebSocket that edge remembers: an answer of edge's own or of
+// A cachedRefusalError is a refusal of a WebSocket that edge remembers: an answer of edge's own or of
 // upstream. It is immutable. It is an error so that ModifyResponse can return it in place of the
 // upstream answer.
-type cachedRefusal struct {
+type cachedRefusalError struct {
 	key    refusalKey
 	code   int
 	header http.Header
@@ -82,9 +82,9 @@ type cachedRefusal struct {
 	until  time.Time
 }
 
-func (a *cachedRefusal) Error() string { return "repeated refusal of a WebSocket" }
+func (a *cachedRefusalError) Error() string { return "repeated refusal of a WebSocket" }
 
-func (a *cachedRefusal) isExpired() bool { return !time.Now().Before(a.until) }
+func (a *cachedRefusalError) isExpired() bool { return !time.Now().Before(a.until) }
 
 // repeatedHeaders are the headers of a remembered refusal that edge sends again, because they
 // describe the refusal. Other headers belong to one connection or to one request.
@@ -96,7 +96,7 @@ func (m *refusalCache) remember(key *refusalKey, code int, header http.Header, b
 	if key == nil || code < http.StatusBadRequest || len(header["Content-Encoding"]) > 0 {
 		return
 	}
-	a := &cachedRefusal{key: *key, code: code, header: make(http.Header), body: body, until: time.Now().Add(refusalAge)}
+	a := &cachedRefusalError{key: *key, code: code, header: make(http.Header), body: body, until: time.Now().Add(refusalAge)}
 	said := 0
 	for _, name := range repeatedHeaders {
 		for _, value := range header[name] {
@@ -123,11 +123,11 @@ func (m *refusalCache) remember(key *refusalKey, code int, header http.Header, b
 // mustDrop reports whether the oldest refusal has expired, or must be dropped so that a new one of
 // size bytes fits. The caller holds the lock.
 func (m *refusalCache) mustDrop(oldest *list.Element, size int) bool {
-	return oldest.Value.(*cachedRefusal).isExpired() || m.order.Len() >= maxRefusals || m.bytes+size > maxRefusalBytes
+	return oldest.Value.(*cachedRefusalError).isExpired() || m.order.Len() >= maxRefusals || m.bytes+size > maxRefusalBytes
 }
 
 // recall returns the remembered refusal for key, or nil if there is none or it has expired.
-func (m *refusalCache) recall(key *refusalKey) *cachedRefusal {
+func (m *refusalCache) recall(key *refusalKey) *cachedRefusalError {
 	if key == nil {
 		return nil
 	}
@@ -137,11 +137,11 @@ func (m *refusalCache) recall(key *refusalKey) *cachedRefusal {
 	if e == nil {
 		return nil
 	}
-	if e.Value.(*cachedRefusal).isExpired() {
+	if e.Value.(*cachedRefusalError).isExpired() {
 		m.drop(e)
 		return nil
 	}
-	return e.Value.(*cachedRefusal)
+	return e.Value.(*cachedRefusalError)
 }
 
 // forget removes the refusal for key, because the same WebSocket request was accepted now.
@@ -159,7 +159,7 @@ func (m *refusalCache) drop(e *list.Element) {
 	if e == nil {
 		return
 	}
-	a := m.order.Remove(e).(*cachedRefusal)
+	a := m.order.Remove(e).(*cachedRefusalError)
 	delete(m.byKey, a.key)
 	m.bytes -= a.size
 }
@@ -226,7 +226,7 @@ func (k *keptBody) isWhole(err error) bool {
 }
 
 // write answers r with the remembered refusal. It clears the header and the URL of r.
-func (a *cachedRefusal) write(w http.ResponseWriter, r *http.Request) {
+func (a *cachedRefusalError) write(w http.ResponseWriter, r *http.Request) {
 	status.NoteReason(w, status.ReasonUpgradeRequired)
 	h := w.Header()
 	for name, values := range a.header {

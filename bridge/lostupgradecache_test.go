@@ -49,7 +49,7 @@ func TestRefusalAges(t *testing.T) {
 func TestRefusalsAreBounded(t *testing.T) {
 	counted := func(m *refusalCache) (n, bytes int) {
 		for e := m.order.Front(); e != nil; e = e.Next() {
-			n, bytes = n+1, bytes+e.Value.(*cachedRefusal).size
+			n, bytes = n+1, bytes+e.Value.(*cachedRefusalError).size
 		}
 		if len(m.byKey) != n || m.bytes != bytes {
 			t.Fatalf("%d and %d keys, %d and %d bytes", n, len(m.byKey), bytes, m.bytes)

@@ -32,11 +32,11 @@ type Observation interface {
 	Identified(r *http.Request, id impersonate.Identity, refused error) error
 	// Streaming reports that the request is about to become the stream that the argument describes.
 	// Stream.Upstream is not known yet. An error refuses the request, as in Identified.
-	Streaming(Stream) error
+	Streaming(stream Stream) error
 	// Started reports that the answer begins. code is its status code: 101 for a stream.
 	Started(code int)
 	// Ended reports that the request is over: the answer is written, or the stream is closed.
-	Ended(End)
+	Ended(end End)
 }
 
 // End describes how a request ended.
@@ -186,9 +186,9 @@ func (s *observed) handlerReturned(r *http.Request) {
 		Code: s.answer.code, Out: s.answer.written, Duration: time.Since(s.began), Refusal: s.answer.refusal,
 		Cut: p != nil || r.Context().Err() != nil,
 	}
-	// Compare with ==, as net/http does: a panic with an error that wraps ErrAbortHandler counts as
+	// Compare with !=, as net/http does: a panic with an error that wraps ErrAbortHandler counts as
 	// a bug.
-	if p != http.ErrAbortHandler {
+	if p != http.ErrAbortHandler { //nolint:errorlint // see above
 		end.Panic = p
 	}
 	if s.body != nil {

@@ -39,24 +39,24 @@ func (w *witness) Begin(r *http.Request) bridge.Observation {
 	return w.seen[len(w.seen)-1]
 }
 
-func (o *testimony) say(format string, args ...any) {
+func (o *testimony) sayf(format string, args ...any) {
 	o.w.mu.Lock()
 	defer o.w.mu.Unlock()
 	o.said = append(o.said, fmt.Sprintf(format, args...))
 }
 
 func (o *testimony) Identified(r *http.Request, id impersonate.Identity, refused error) error {
-	o.say("identified %s %v from %s", id.Name, refused, bridge.ClientIP(r))
+	o.sayf("identified %s %v from %s", id.Name, refused, bridge.ClientIP(r))
 	return o.w.refuse
 }
 func (o *testimony) Streaming(s bridge.Stream) error {
-	o.say("streaming %s", s.Verb)
+	o.sayf("streaming %s", s.Verb)
 	return o.w.refuseStream
 }
-func (o *testimony) Started(code int) { o.say("started %d", code) }
+func (o *testimony) Started(code int) { o.sayf("started %d", code) }
 func (o *testimony) Ended(e bridge.End) {
 	o.end = e
-	o.say("ended %d in %d cut %v", e.Code, e.In, e.Cut)
+	o.sayf("ended %d in %d cut %v", e.Code, e.In, e.Cut)
 }
 
 // account waits for the end of the n-th request, and returns the calls that the Observer recorded

@@ -183,11 +183,11 @@ func TestNewTransport(t *testing.T) {
 		return true
 	})
 	cfg.BearerToken = edgeToken
-	rt, close, err := bridge.NewTransport(cfg)
+	rt, end, err := bridge.NewTransport(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer close()
+	defer end()
 	resp, err := rt.RoundTrip(must(http.NewRequest("POST", cfg.Host+"/apis", strings.NewReader("{}"))))
 	if err != nil || resp.StatusCode != http.StatusCreated {
 		t.Errorf("%v, %v", resp, err)

@@ -274,7 +274,7 @@ func TestTunnelBoundaries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for accepts := 0; accepts < 2; accepts++ {
+		for range 2 {
 			frame, err := in.ReadFrame()
 			if _, ok := frame.(*moby.SynReplyFrame); !ok {
 				t.Fatalf("in pieces of %d: %+v, %v", size, frame, err)

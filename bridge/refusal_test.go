@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -43,9 +44,7 @@ func TestRefusal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			refuse := func(w http.ResponseWriter, _ *http.Request) {
-				for name, values := range refusal.header {
-					w.Header()[name] = values
-				}
+				maps.Copy(w.Header(), refusal.header)
 				w.WriteHeader(refusal.code)
 				io.WriteString(w, refusal.body)
 			}
@@ -64,7 +63,7 @@ func TestRefusal(t *testing.T) {
 					if name == "Upgrade" || name == "X-Hop" || name == "Connection" {
 						want = nil
 					}
-					if got := resp.Header[name]; !reflect.DeepEqual(got, want) && !(name == "Connection" && resp.Close) {
+					if got := resp.Header[name]; !reflect.DeepEqual(got, want) && (name != "Connection" || !resp.Close) {
 						t.Errorf("%s: %s is %q", dialect, name, got)
 					}
 				}

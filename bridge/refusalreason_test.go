@@ -59,8 +59,8 @@ func TestReasons(t *testing.T) {
 	get := []string{"GET /api HTTP/1.1", "Host: e"}
 	v4 := "Sec-WebSocket-Protocol: v4.channel.k8s.io"
 	exec := askWebSocket(execPath, v4)
-	instead := func(lines []string, old, new string) []string {
-		return strings.Split(strings.Replace(strings.Join(lines, "\n"), old, new, 1), "\n")
+	instead := func(lines []string, from, to string) []string {
+		return strings.Split(strings.Replace(strings.Join(lines, "\n"), from, to, 1), "\n")
 	}
 	as := append(slices.Clone(get), "Impersonate-User: bob")
 	denying := func(c *bridge.Config) {
@@ -268,7 +268,7 @@ func TestUnwatched(t *testing.T) {
 // answerers are the functions that begin an answer. The value states whose answer it is.
 var answerers = map[string]string{
 	"answer":                     "edge, with a Reason",
-	"cachedRefusal.write":        "the author of the cached refusal, with a Reason",
+	"cachedRefusalError.write":   "the author of the cached refusal, with a Reason",
 	"crossOrigin.serve":          "edge, for a preflight, which is not recorded",
 	"passOn":                     "the API server",
 	"Hijack":                     "edge or the API server, with a 101",

@@ -100,8 +100,8 @@ func isTokenParameter(name string) bool {
 // unescaped returns a part of a query without its percent escapes. If s is malformed, it returns s
 // unchanged.
 func unescaped(s string) string {
-	if clear, err := url.QueryUnescape(s); err == nil {
-		return clear
+	if plain, err := url.QueryUnescape(s); err == nil {
+		return plain
 	}
 	return s
 }

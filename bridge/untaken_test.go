@@ -134,7 +134,7 @@ func (c *framed) listen() {
 		if err != nil {
 			return
 		}
-		said := ""
+		var said string
 		switch f := frame.(type) {
 		case *http2.MetaHeadersFrame:
 			said = fmt.Sprintf("%d: %s", f.StreamID, f.PseudoValue("status"))

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"time"
 
@@ -45,10 +47,7 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		deny(err)
 		return
 	}
-	stream := session.Description{ID: newSessionID(), User: id.Name, Target: d.Target, Downstream: d.Name, Started: time.Now()}
-	if id.Nested && id.Requestor != nil {
-		stream.Requestor = id.Requestor.GetName()
-	}
+	stream := describe(id, d)
 	if err := seen.streaming(stream); err != nil {
 		deny(status.Because(status.ReasonAudit, err))
 		return
@@ -87,12 +86,17 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		h.log.Debug("client disconnected during the upgrade", "verb", d.Target.Verb, "error", err.Error())
 		return
 	}
-
-	stream.Upstream, stream.Started = up.Offer.Name(), time.Now()
 	handedOver = true
+	h.run(stream, asked, up, client, seen.handOver())
+}
+
+// run relays a stream between the client's connection and up, both of which have been upgraded. It
+// returns at once.
+func (h *Handler) run(stream session.Description, asked upstream.Request, up upstream.Answer, client net.Conn, onEnd func(session.Summary)) {
+	stream.Upstream, stream.Started = up.Offer.Name(), time.Now()
 	h.sessions.Run(session.Params{
 		Description:  stream,
-		Dialect:      d,
+		Dialect:      asked.Dialect,
 		Offer:        up.Offer,
 		ClientConn:   client,
 		UpstreamConn: up.Conn,
@@ -101,8 +105,17 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		Times:        h.times,
 		Log:          h.log,
 		OnLost:       h.onLost,
-		OnEnd:        seen.handOver(),
+		OnEnd:        onEnd,
 	})
+}
+
+// describe returns the description of a stream that id requests in the dialect d.
+func describe(id impersonate.Identity, d negotiate.Dialect) session.Description {
+	stream := session.Description{ID: newSessionID(), User: id.Name, Target: d.Target, Downstream: d.Name, Started: time.Now()}
+	if id.Nested && id.Requestor != nil {
+		stream.Requestor = id.Requestor.GetName()
+	}
+	return stream
 }
 
 // upgradeError returns the answer for the client after an upgrade request to the API server failed
@@ -127,9 +140,7 @@ func passOn(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	defer resp.Body.Close()
 	impersonate.StripHopByHop(resp.Header)
 	header := w.Header()
-	for name, values := range resp.Header {
-		header[name] = values
-	}
+	maps.Copy(header, resp.Header)
 	u := status.BoundWrites(w, r, status.DiscardBody(w, r))
 	// net/http writes the end of a chunked body after passOn has returned. So the write deadline
 	// must stay set, and the connection cannot be reused.

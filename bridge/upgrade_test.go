@@ -67,8 +67,8 @@ func TestUpgradeKinds(t *testing.T) {
 	api := &apiServer{run: func(*process) error { return nil }}
 	w := newWorld(t, api.start(t))
 	post := "POST " + execPath + " HTTP/1.1"
-	replace := func(lines []string, old, new string) []string {
-		return strings.Split(strings.Replace(strings.Join(lines, "\n"), old, new, 1), "\n")
+	replace := func(lines []string, from, to string) []string {
+		return strings.Split(strings.Replace(strings.Join(lines, "\n"), from, to, 1), "\n")
 	}
 	webSocket := askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io")
 	spdy := askSPDY(execPath, "v4.channel.k8s.io")

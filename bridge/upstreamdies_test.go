@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -340,9 +341,7 @@ func TestUpstreamIsNotThere(t *testing.T) {
 			}
 			w.front(upstream)
 			asks := map[string][]string{"plain": {"GET /api HTTP/1.1", "Host: e"}}
-			for dialect, ask := range upgrades {
-				asks[dialect] = ask
-			}
+			maps.Copy(asks, upgrades)
 			for dialect, ask := range asks {
 				t.Run(dialect, func(t *testing.T) {
 					t.Parallel()

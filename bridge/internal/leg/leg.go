@@ -84,12 +84,12 @@ type pollable interface {
 	// park lets the IdlePoller p call the function wake once, when a Read would return without
 	// waiting. If park returns false, wake is never called.
 	park(p *IdlePoller, wake func()) bool
-	interrupt()              // makes the waiting Read, or the next one, return errWouldBlock
-	gatherFor(time.Duration) // sleeps so that small segments arrive together
-	unsent() int             // bytes in the kernel that the peer has not acknowledged
-	hasEnded() bool          // whether a Read has returned the end
-	hold()                   // keeps back the bytes of later writes until flush is called
-	flush() error            // writes the bytes that were kept back since hold was called
+	interrupt()                // makes the waiting Read, or the next one, return errWouldBlock
+	gatherFor(d time.Duration) // sleeps so that small segments arrive together
+	unsent() int               // bytes in the kernel that the peer has not acknowledged
+	hasEnded() bool            // whether a Read has returned the end
+	hold()                     // keeps back the bytes of later writes until flush is called
+	flush() error              // writes the bytes that were kept back since hold was called
 }
 
 // New returns a leg for conn, one connection of a session. The function beat appends a keepalive;

@@ -155,7 +155,7 @@ func (c *pollConn) readWaitCount() int { return c.readWaits }
 // unsent returns the number of bytes that the kernel still holds for the peer. It returns 0 if the
 // kernel does not report it.
 func (c *pollConn) unsent() (n int) {
-	c.raw.Control(func(fd uintptr) {
+	_ = c.raw.Control(func(fd uintptr) {
 		n, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
 	})
 	return n
@@ -190,8 +190,8 @@ func (c *pollConn) gatherFor(d time.Duration) {
 // lowWater sets SO_RCVLOWAT to n bytes, see lowWaterMark. If that fails, gatherFor still works, but
 // saves fewer wake-ups.
 func (c *pollConn) lowWater(n int) {
-	c.raw.Control(func(fd uintptr) {
-		syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, n)
+	_ = c.raw.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, n)
 	})
 }
 

@@ -4,11 +4,11 @@ import "edge/streams"
 
 // errWouldBlock is streams.ErrWouldBlock as a temporary net.Error, which crypto/tls treats as a
 // pause.
-var errWouldBlock error = wouldBlock{}
+var errWouldBlock error = wouldBlockError{}
 
-type wouldBlock struct{}
+type wouldBlockError struct{}
 
-func (wouldBlock) Error() string   { return streams.ErrWouldBlock.Error() }
-func (wouldBlock) Unwrap() error   { return streams.ErrWouldBlock }
-func (wouldBlock) Timeout() bool   { return false }
-func (wouldBlock) Temporary() bool { return true }
+func (wouldBlockError) Error() string   { return streams.ErrWouldBlock.Error() }
+func (wouldBlockError) Unwrap() error   { return streams.ErrWouldBlock }
+func (wouldBlockError) Timeout() bool   { return false }
+func (wouldBlockError) Temporary() bool { return true }

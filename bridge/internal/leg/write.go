@@ -124,7 +124,7 @@ func (l *Leg) writeReplies() error {
 		l.state.Unlock()
 		return nil
 	}
-	b := append(l.replies, l.pong...)
+	b := append(l.replies, l.pong...) //nolint:gocritic // l.replies and l.spare take turns
 	l.replies, l.pong = l.spare[:0], l.pong[:0]
 	l.state.Unlock()
 	err := l.write(b)

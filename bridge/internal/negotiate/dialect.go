@@ -208,7 +208,7 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 		}
 		d.Accepted = known
 		return d, status.New(status.ReasonDialect, http.StatusForbidden, metav1.StatusReasonForbidden,
-			fmt.Sprintf("edge: none of the offered stream protocols is supported: edge supports %s", strings.Join(known, ", ")))
+			"edge: none of the offered stream protocols is supported: edge supports "+strings.Join(known, ", "))
 	}
 	d.Name = spdy.Protocol + " " + d.Subprotocol
 	return d, nil

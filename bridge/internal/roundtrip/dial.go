@@ -128,7 +128,7 @@ func tunnel(ctx context.Context, conn net.Conn, via *url.URL, address string) er
 		// The bytes that follow the proxy's answer are TLS. The TLS client sends first, so the
 		// bufio.Reader has read none of them.
 		return http.ReadResponse(bufio.NewReader(io.LimitReader(conn, proxyAnswer)), req)
-	}()
+	}() //nolint:bodyclose // the body is the connection
 	switch {
 	case !unhook():
 		return context.Cause(ctx)

@@ -101,8 +101,8 @@ func newTransport(t testing.TB, base string, change ...func(*roundtrip.Config)) 
 	return tr
 }
 
-// real serves HTTP/2 on a connection with Go's own server.
-func real(h http.HandlerFunc) func(int, *tls.Conn) {
+// genuine serves HTTP/2 on a connection with Go's own server.
+func genuine(h http.HandlerFunc) func(int, *tls.Conn) {
 	return func(_ int, c *tls.Conn) {
 		testkit.HTTP2Server(0).ServeConn(c, &http2.ServeConnOpts{Handler: h})
 	}

@@ -137,7 +137,7 @@ func TestBrokenBodyIsTheClients(t *testing.T) {
 		_, err := io.ReadAll(r.Body)
 		return nil, err
 	}))
-	_, err := k.RoundTrip(post(io.MultiReader(strings.NewReader("half"), errReader{broken})))
+	_, err := k.RoundTrip(post(io.MultiReader(strings.NewReader("half"), brokenReader{broken})))
 	var body *roundtrip.BodyError
 	if !errors.As(err, &body) || !errors.Is(err, broken) {
 		t.Errorf("a broken body: %v", err)
@@ -151,9 +151,9 @@ func TestBrokenBodyIsTheClients(t *testing.T) {
 	}
 }
 
-type errReader struct{ error }
+type brokenReader struct{ err error }
 
-func (e errReader) Read([]byte) (int, error) { return 0, e.error }
+func (b brokenReader) Read([]byte) (int, error) { return 0, b.err }
 
 // TestSecondTryWaitsForTheFirstsRead checks the second attempt of a request while a Read of the
 // body by the first attempt still waits. That Read must not take bytes from the second attempt.

@@ -64,7 +64,7 @@ func TestMaxConcurrentStreams(t *testing.T) {
 func TestOneDialForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		n, tr := newNetwork(t, real(func(http.ResponseWriter, *http.Request) {}), func(c *roundtrip.Config) {
+		n, tr := newNetwork(t, genuine(func(http.ResponseWriter, *http.Request) {}), func(c *roundtrip.Config) {
 			dial := c.Dial
 			c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 				<-gate

@@ -42,7 +42,7 @@ func served(sent *atomic.Int32) http.HandlerFunc {
 func onDead(t *testing.T, f func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32)) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := new(atomic.Int32)
-		n, tr := newNetwork(t, real(served(sent)))
+		n, tr := newNetwork(t, genuine(served(sent)))
 		read(must(tr.RoundTrip(get("/"))))
 		synctest.Wait()
 		n.conn(1).die()
@@ -166,8 +166,8 @@ func TestDeadWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		way := new(roundtrip.Doubt)
 		share := func(c *roundtrip.Config) { c.Doubt = way }
-		reviews, ofReviews := newNetwork(t, real(served(new(atomic.Int32))), share)
-		people, ofPeople := newNetwork(t, real(served(new(atomic.Int32))), share)
+		reviews, ofReviews := newNetwork(t, genuine(served(new(atomic.Int32))), share)
+		people, ofPeople := newNetwork(t, genuine(served(new(atomic.Int32))), share)
 		for _, tr := range []*roundtrip.Transport{ofReviews, ofPeople} {
 			read(must(tr.RoundTrip(get("/"))))
 		}
@@ -228,7 +228,7 @@ func TestLatePONG(t *testing.T) {
 func TestSilentWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := new(atomic.Int32)
-		n, tr := newNetwork(t, real(served(sent)))
+		n, tr := newNetwork(t, genuine(served(sent)))
 		resp := must(tr.RoundTrip(get("/watch?watch=1")))
 		io.ReadFull(resp.Body, make([]byte, 5))
 		synctest.Wait()
@@ -251,7 +251,7 @@ func TestSilentWatch(t *testing.T) {
 func TestSlowAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := new(atomic.Int32)
-		n, tr := newNetwork(t, real(served(sent)))
+		n, tr := newNetwork(t, genuine(served(sent)))
 		began := time.Now()
 		read(must(tr.RoundTrip(get("/slow"))))
 		within(t, began, time.Minute, time.Minute)

@@ -57,8 +57,7 @@ func (e *breachError) Unwrap() error { return e.err }
 func (e *breachError) Cause() Cause  { return CauseClientBreach }
 
 func (e *breachError) closeCode() uint32 {
-	var protocol *streams.ProtocolError
-	if errors.As(e.err, &protocol) {
+	if protocol, ok := errors.AsType[*streams.ProtocolError](e.err); ok {
 		return uint32(protocol.Code)
 	}
 	return streams.ClosePolicy

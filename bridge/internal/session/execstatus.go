@@ -3,7 +3,6 @@ package session
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -40,7 +39,7 @@ func unknownOutcome(cause error) metav1.Status {
 		why = "the connection to the API server broke"
 	}
 	return status.Failure(http.StatusInternalServerError, metav1.StatusReasonInternalError,
-		fmt.Sprintf("edge: the session ended before the command's outcome was known: %s", why))
+		"edge: the session ended before the command's outcome was known: "+why)
 }
 
 // plainStatus returns the text that subprotocols before v4 use for a Status: nothing for success,

@@ -93,7 +93,7 @@ func (c *forwardConn) pump() {
 			if !c.awaitAccepted() {
 				return
 			}
-			carrier.write(streams.Frame{Kind: streams.Reset, Stream: c.upData()})
+			_ = carrier.write(streams.Frame{Kind: streams.Reset, Stream: c.upData()})
 			carrier.flush()
 			return
 		case queueClientGone:

@@ -122,10 +122,8 @@ func (l *forwardSession) stopIdle() {
 func (l *forwardSession) closeSoon() {
 	l.f.remove(l)
 	l.leg.Conn.SetDeadline(time.Now().Add(l.f.Times.Linger))
-	l.f.reading.Add(1)
-	go func() {
-		defer l.f.reading.Done()
+	l.f.reading.Go(func() {
 		defer l.f.recoverPanic()
 		l.sayGoaway()
-	}()
+	})
 }

@@ -188,7 +188,7 @@ func (l *forwardSession) sayGoaway() {
 	l.goawaySaid = true
 	err := l.sink.Flush()
 	if l.tunnel != nil && err == nil {
-		l.tunnel.WriteClose(streams.CloseNormal)
+		_ = l.tunnel.WriteClose(streams.CloseNormal)
 	}
 	l.leg.Flush()
 	l.leg.CloseWrite()

@@ -25,8 +25,8 @@ type Registry struct {
 	none     chan struct{} // closed when a drain has begun and no admitted stream is left
 }
 
-func NewRegistry(max int) *Registry {
-	return &Registry{max: max, running: map[string]*session{}, none: make(chan struct{})}
+func NewRegistry(most int) *Registry {
+	return &Registry{max: most, running: map[string]*session{}, none: make(chan struct{})}
 }
 
 // retryAfter is the value of Retry-After, in seconds, for a client whose stream edge refuses to

@@ -27,8 +27,8 @@ type twoWay struct {
 type twoWayKind interface {
 	// fromClient is called with each frame of the client before it is relayed, toClient with each
 	// frame of upstream.
-	fromClient(*streams.Frame) (forward bool, err error)
-	toClient(*streams.Frame) (forward bool, err error)
+	fromClient(f *streams.Frame) (forward bool, err error)
+	toClient(f *streams.Frame) (forward bool, err error)
 	// isGoingAway reports whether the client has announced its end by a GOAWAY. If upstream then
 	// ends before the client does, this is not an error.
 	isGoingAway() bool
@@ -39,7 +39,7 @@ type twoWayKind interface {
 	// at most the duration most.
 	awaitOpen(most time.Duration)
 	// settle waits, after the client's last frame, until upstream has received the client's data.
-	settle(*twoWay)
+	settle(t *twoWay)
 	inputEnded()  // called when no more frames come from the client
 	outputEnded() // called when no more frames come from upstream
 	// stop ends everything except the session's two connections. Afterwards, only the loop to the
@@ -127,7 +127,7 @@ func (t *twoWay) runFromClient() {
 	// Limit the time for writing edge's final frame.
 	t.up.Conn.SetWriteDeadline(time.Now().Add(t.Linger))
 	if t.fromClient.writeErr == nil && t.upTunnel != nil {
-		t.upTunnel.WriteClose(streams.CloseNormal) // ignore an error: the session ends anyway
+		_ = t.upTunnel.WriteClose(streams.CloseNormal) // ignore an error: the session ends anyway
 	}
 	t.fromClient.closeWrite(t.up)
 	if waits {

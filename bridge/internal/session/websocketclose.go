@@ -15,7 +15,7 @@ import (
 func (s *session) answerClose(code uint32) {
 	closed := &closedError{code}
 	s.setCause(closed)
-	if s.cause() == closed {
+	if s.cause() == closed { //nolint:errorlint // asks whether this very Close was the first cause
 		s.writeClose(code)
 	}
 }
@@ -25,7 +25,7 @@ func (s *session) answerClose(code uint32) {
 func (s *session) writeClose(code uint32) {
 	// Set a deadline for the write, because the client may not read any more.
 	s.down.Conn.SetWriteDeadline(time.Now().Add(s.Linger))
-	s.down.WriteLast(ws.AppendClose(nil, int(code), ""))
+	_ = s.down.WriteLast(ws.AppendClose(nil, int(code), ""))
 	s.down.CloseWrite()
 }
 

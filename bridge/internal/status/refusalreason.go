@@ -77,7 +77,7 @@ func reasonOf(err error) Reason {
 }
 
 // A Noter is an http.ResponseWriter that records the Reason why edge itself answers.
-type Noter interface{ NoteReason(Reason) }
+type Noter interface{ NoteReason(reason Reason) }
 
 // NoteReason passes reason to w, or to the Noter that w wraps. Like http.ResponseController it
 // follows Unwrap.

@@ -187,7 +187,7 @@ func (up *Cluster) askWebSocket(ctx context.Context, d Request) (Answer, error) 
 func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (Answer, error) {
 	header := d.Header.Clone()
 	link.SetHeader(header)
-	conn, resp, err := up.route(d.Identity).switchProtocols(ctx, &http.Request{
+	conn, resp, err := up.route(d.Identity).switchProtocols(ctx, &http.Request{ //nolint:bodyclose // the caller closes Answer.Response
 		Method: link.Method, URL: up.URL(d.URL), Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	})

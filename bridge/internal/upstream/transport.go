@@ -95,12 +95,12 @@ func (w *connectionMaker) upgrade(cfg *rest.Config) *http.Transport {
 // NewTransport returns a transport for edge's own requests, such as access reviews and token
 // requests. A request is sent again if the API server certainly did not process it, and also if its
 // connection breaks, because each of these requests may be done twice. A connection on which the
-// API server is silent gets no new requests. The caller calls close at the end.
-func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err error) {
+// API server is silent gets no new requests. The caller calls end when it needs the transport no more.
+func NewTransport(cfg *rest.Config) (rt http.RoundTripper, end func(), err error) {
 	return newTransport(cfg, new(roundtrip.Doubt))
 }
 
-func newTransport(cfg *rest.Config, doubt *roundtrip.Doubt) (rt http.RoundTripper, close func(), err error) {
+func newTransport(cfg *rest.Config, doubt *roundtrip.Doubt) (rt http.RoundTripper, end func(), err error) {
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
 		return nil, nil, fmt.Errorf("bridge: invalid API server address: %w", err)
