@@ -163,7 +163,7 @@ func TestDelivery(t *testing.T) {
 		} {
 			t.Run(backend+"/"+c.name, func(t *testing.T) {
 				var flags []string
-				for _, flag := range strings.Fields(c.flags) {
+				for flag := range strings.FieldsSeq(c.flags) {
 					flags = append(flags, "--audit-"+backend+"-"+flag)
 				}
 				o := parse(t, flags...)
@@ -209,7 +209,7 @@ func TestTruncate(t *testing.T) {
 			"truncate-enabled truncate-max-event-size=10000 truncate-max-batch-size=10000": {5},
 		} {
 			all := []string{"--audit-" + backend + "-mode=blocking-strict"}
-			for _, flag := range strings.Fields(flags) {
+			for flag := range strings.FieldsSeq(flags) {
 				all = append(all, "--audit-"+backend+"-"+flag)
 			}
 			o := parse(t, all...)

@@ -100,7 +100,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	for _, name := range []string{"audit-webhook-initial-backoff", "audit-webhook-batch-initial-backoff"} {
 		fs.DurationVar(&w.InitialBackoff, name, w.InitialBackoff, "The amount of time to wait before retrying the first failed request.")
 	}
-	fs.MarkDeprecated("audit-webhook-batch-initial-backoff", "Deprecated, use --audit-webhook-initial-backoff instead.")
+	_ = fs.MarkDeprecated("audit-webhook-batch-initial-backoff", "Deprecated, use --audit-webhook-initial-backoff instead.")
 	w.Delivery.addFlags(fs, "webhook")
 }
 

@@ -38,6 +38,6 @@ func (t *throttle) ProcessEvents(events ...*auditinternal.Event) bool {
 }
 
 func (t *throttle) Shutdown() {
-	t.underWay.Wait()
+	_ = t.underWay.Wait()
 	t.Backend.Shutdown()
 }

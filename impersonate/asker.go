@@ -10,7 +10,7 @@ import (
 // An Asker asks the API server whether a user may do something, and returns the answer and the
 // reason for it. If err is not nil, there is no answer. [Reviewer] is an Asker.
 type Asker interface {
-	Ask(context.Context, authorizationv1.SubjectAccessReviewSpec) (allowed bool, reason string, err error)
+	Ask(ctx context.Context, question authorizationv1.SubjectAccessReviewSpec) (allowed bool, reason string, err error)
 }
 
 type noAsker struct{}

@@ -257,7 +257,7 @@ func (a *attempt) askAll(ctx context.Context, questions []question) error {
 			return nil
 		})
 	}
-	asking.Wait()
+	_ = asking.Wait() // errs has all errors
 	for _, err := range errs {
 		if err != nil {
 			return err

@@ -46,19 +46,19 @@ func TestDigest(t *testing.T) {
 		},
 	}
 	seen := map[[32]byte]string{}
-	for name, make := range all {
-		sum := make().Digest()
+	for name, identity := range all {
+		sum := identity().Digest()
 		if other, ok := seen[sum]; ok {
 			t.Errorf("%q and %q have the same digest", name, other)
 		}
 		seen[sum] = name
-		if make().Digest() != sum {
+		if identity().Digest() != sum {
 			t.Errorf("%q has another digest the second time", name)
 		}
 	}
 	many := Identity{Name: "jane", Extra: map[string][]string{"a": {"1"}, "b": {"2"}, "c": {"3"}, "d": {"4"}}}
 	for range 32 { // repeat, because the order of a map is random
-		if many.Digest() != many.Digest() {
+		if first, second := many.Digest(), many.Digest(); first != second {
 			t.Fatal("the digest goes by the order of a map")
 		}
 	}

@@ -73,7 +73,8 @@ func (r generator) header() http.Header {
 		return pick(r, name, name, strings.ToLower(name), strings.ToUpper(name))
 	}
 	simple := r.one(3) // only a name, and no group or extra, as the modes for nodes and service accounts require
-	if !r.one(12) {
+	switch {
+	case !r.one(12):
 		name := pick(r, requestedUsers...)
 		if r.one(3) {
 			name, simple = pick(r, "system:node:n1", "system:node:n1", "system:serviceaccount:ns:sa"), !r.one(6)
@@ -82,9 +83,9 @@ func (r generator) header() http.Header {
 		if r.one(30) {
 			add("Impersonate-User", pick(r, name, name, "jane", ""))
 		}
-	} else if r.one(4) {
+	case r.one(4):
 		add("Impersonate-User", "")
-	} else if r.one(2) {
+	case r.one(2):
 		simple = true
 	}
 	if !simple && r.one(4) {

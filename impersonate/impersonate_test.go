@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"reflect"
 	"testing"
@@ -22,9 +23,7 @@ func janeOnly(and http.Header) http.Header {
 		"Impersonate-Group":                    {"dev", "a,system:masters", "Käufer"},
 		"Impersonate-Extra-Example.com%2fteam": {"blue", "green"},
 	}
-	for name, values := range and {
-		h[name] = values
-	}
+	maps.Copy(h, and)
 	return h
 }
 

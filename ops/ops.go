@@ -48,5 +48,5 @@ func atOnce(h http.Handler) http.Handler {
 
 func ok(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	io.WriteString(w, "ok\n")
+	_, _ = io.WriteString(w, "ok\n")
 }

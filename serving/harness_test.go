@@ -165,22 +165,21 @@ func (c *client) answer() (*http.Response, string) {
 	return resp, string(body)
 }
 
-// ended waits until the server has ended the connection, and returns true.
-func (c *client) ended() bool {
+// ended waits until the server has ended the connection.
+func (c *client) ended() {
 	_, err := io.Copy(io.Discard, c.read)
 	_ = err // the connection may end with a close or a reset
-	return true
 }
 
 // overHTTP2 returns a client that sends all its requests on one HTTP/2 connection.
-func (b *bed) overHTTP2() (*http2.ClientConn, *client) {
+func (b *bed) overHTTP2() *http2.ClientConn {
 	c := b.client("h2")
 	h2, err := new(http2.Transport).NewClientConn(c.Conn)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { h2.Close() })
-	return h2, c
+	return h2
 }
 
 func ask(ctx context.Context, to http.RoundTripper, path string, header ...string) (*http.Response, string, error) {

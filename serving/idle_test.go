@@ -33,7 +33,7 @@ func TestIdleTimeouts(t *testing.T) {
 				b := piped(t, gate(hello), Config{IdleTimeout: long, UnknownIdleTimeout: short})
 				began := time.Now()
 				if c.protocol == "h2" {
-					h2, _ := b.overHTTP2()
+					h2 := b.overHTTP2()
 					_, token, _ := strings.Cut(c.line, ": ")
 					if token == "" {
 						ask(t.Context(), h2, "/")

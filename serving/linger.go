@@ -40,7 +40,7 @@ func (c *Conn) refuse() error {
 func (c *Conn) linger() {
 	conn := c.above.Conn
 	conn.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, conn, lingerBytes)
+	_, _ = io.CopyN(io.Discard, conn, lingerBytes)
 	c.cut()
 	c.server.left(c)
 }

@@ -91,7 +91,7 @@ func New(base *http.Server, cfg Config) *Server {
 	anyHeaderValues(base)
 	base.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // the server http1 must not serve HTTP/2
 	if cfg.HTTP2Streams > 0 {
-		s.http2 = &http.Server{
+		s.http2 = &http.Server{ //nolint:gosec // G112: serves no connection itself, see newHTTP2
 			MaxHeaderBytes: 2 * s.maxHeader(), // twice the limit: the method serve refuses a header between the two with a Status, package http2 a larger one without
 			ErrorLog:       base.ErrorLog, ConnState: s.changed, IdleTimeout: cfg.IdleTimeout,
 		}
@@ -139,7 +139,7 @@ func (s *Server) Serve(l net.Listener) error {
 		return nil
 	}
 	if len(s.listeners) == 0 {
-		s.servers.Go(func() { s.http1.Serve(s.ready) })
+		s.servers.Go(func() { _ = s.http1.Serve(s.ready) }) // it ends only with s.ready
 	}
 	s.listeners = append(s.listeners, l)
 	s.accepting.Unlock()
@@ -217,7 +217,7 @@ func (s *Server) handshake(c *Conn) {
 	if s.shake > 0 {
 		conn.SetDeadline(time.Now().Add(s.shake))
 	}
-	err := conn.Handshake()
+	err := conn.HandshakeContext(context.Background())
 	c.below.shaking.Store(false)
 	if err != nil {
 		s.unshaken(c, err)
@@ -247,7 +247,7 @@ func (s *Server) unshaken(c *Conn, err error) {
 	var other tls.RecordHeaderError
 	if errors.As(err, &other) && other.Conn != nil && looksLikeHTTP(other.RecordHeader) {
 		other.Conn.SetWriteDeadline(time.Now().Add(refusalTime))
-		io.WriteString(other.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+		_, _ = io.WriteString(other.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
 		err = errors.New("client sent an HTTP request to an HTTPS server")
 	}
 	s.log.Printf("http: TLS handshake error from %s: %v", c.raw().RemoteAddr(), err)
@@ -301,7 +301,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.conns.cutShaking()
 	ended := s.conns.close()
 	if s.http2 != nil {
-		s.http2.Shutdown(ctx) // sends GOAWAY, and returns at once: s.http2 itself has no connections
+		_ = s.http2.Shutdown(ctx) // sends GOAWAY, and returns at once: s.http2 itself has no connections
 	}
 	if err := s.http1.Shutdown(ctx); err != nil {
 		return err

@@ -32,7 +32,7 @@ func TestRequestsHaveTheirConnection(t *testing.T) {
 			t.Error(resp.Status, body)
 		}
 	}
-	h2, _ := b.overHTTP2()
+	h2 := b.overHTTP2()
 	for range 2 {
 		if resp, body, err := ask(t.Context(), h2, "/"); err != nil || body != "HTTP/2.0" {
 			t.Error(resp, body, err)
@@ -71,7 +71,7 @@ func TestListeners(t *testing.T) {
 		if _, body := c.get("/"); body != c.RemoteAddr().String() {
 			t.Errorf("%s came at %s", c.RemoteAddr(), body)
 		}
-		h2, _ := b.overHTTP2()
+		h2 := b.overHTTP2()
 		if _, body, err := ask(t.Context(), h2, "/"); err != nil || body != l.Addr().String() {
 			t.Errorf("over HTTP/2 %s came at %s, %v", l.Addr(), body, err)
 		}
@@ -105,7 +105,7 @@ func TestHijackedConnectionIsNoMore(t *testing.T) {
 			t.Error("still a connection of the server's")
 		}
 		c.server.conns.mu.Unlock()
-		var bottom net.Conn = conn
+		bottom := conn
 		for layers := 0; ; layers++ {
 			below, ok := bottom.(interface{ NetConn() net.Conn })
 			if !ok {
@@ -191,7 +191,7 @@ func TestTwoPeopleOnOneConnection(t *testing.T) {
 			http.NewResponseController(w).Flush()
 		}
 	}), Config{})
-	h2, _ := b.overHTTP2()
+	h2 := b.overHTTP2()
 	type result struct {
 		body string
 		err  error
@@ -249,7 +249,7 @@ func TestShutdown(t *testing.T) {
 		hello(w, r)
 	}, Config{})
 	idle := b.client("http/1.1")
-	h2, _ := b.overHTTP2()
+	h2 := b.overHTTP2()
 	answered := make(chan error, 1)
 	go func() { _, _, err := ask(t.Context(), h2, "/"); answered <- err }()
 	<-in
@@ -364,7 +364,7 @@ func TestLargeHeader(t *testing.T) {
 	if s := statusOf(t, body); resp.StatusCode != 431 || s.Code != 431 || !strings.Contains(s.Message, "1024 KiB") {
 		t.Error(resp.Status, body)
 	}
-	h2, _ := b.overHTTP2()
+	h2 := b.overHTTP2()
 	var manyLines []string
 	for range 1000 {
 		manyLines = append(manyLines, "Impersonate-Group", "group")

@@ -270,13 +270,13 @@ func (p *localProxy) writeKubeconfig(file string) (path string, remove func(), e
 	if p.written, err = clientcmd.Write(*p.caller.clientConfig(p.addresses, p.tokens, p.certificate.authority)); err != nil {
 		return "", nil, fmt.Errorf("kubeconfig for clients: %w", err)
 	}
-	remove = func() { os.Remove(path) }
+	remove = func() { _ = os.Remove(path) }
 	if path = file; path == "" {
 		dir, err := newRuntimeDir()
 		if err != nil {
 			return "", nil, fmt.Errorf("kubeconfig for clients: %w", err)
 		}
-		path, remove = filepath.Join(dir, "kubeconfig"), func() { os.RemoveAll(dir) }
+		path, remove = filepath.Join(dir, "kubeconfig"), func() { _ = os.RemoveAll(dir) }
 	} else if path, err = filepath.Abs(path); err != nil {
 		return "", nil, fmt.Errorf("--write-kubeconfig: %w", err)
 	}

@@ -33,8 +33,7 @@ func main() {
 	if command != nil {
 		os.Exit(command.code)
 	}
-	var usage usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[usageError](err); ok {
 		os.Exit(exitUsage)
 	}
 	os.Exit(exitFailed)

@@ -16,6 +16,7 @@ import (
 
 	"edge/bridge"
 	"edge/ops"
+	"edge/serving"
 )
 
 // drainPeriod limits the shutdown. At its beginning edge tells all streams to end; at its end edge
@@ -98,7 +99,6 @@ func serve(ctx context.Context, o *options) error {
 		return fmt.Errorf("--readiness-probe-port: %w", err)
 	}
 	defer probeListener.Close()
-
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -106,9 +106,7 @@ func serve(ctx context.Context, o *options) error {
 	running.Go(func() { p.run(background) })
 
 	failed := make(chan error, 2)
-	running.Go(func() {
-		failed <- public.Serve(bridge.Listener(publicListener))
-	})
+	running.Go(func() { failed <- public.Serve(bridge.Listener(publicListener)) })
 	running.Go(func() { failed <- probes.Serve(probeListener) })
 	log.Info("edge is serving", "version", buildVersion(), "address", publicListener.Addr().String(),
 		"probes", probeListener.Addr().String(), "apiServer", p.upstream.Host)
@@ -125,17 +123,22 @@ func serve(ctx context.Context, o *options) error {
 		case <-time.After(o.shutdownDelay):
 		}
 	}
-	drain, cancel := context.WithTimeout(background, drainPeriod)
+	drain(background, p.handler, public)
+	probes.Close()
+	log.Info("edge has ended")
+	return err
+}
+
+// drain waits until all streams and requests have ended, for at most drainPeriod. Then it ends them.
+func drain(ctx context.Context, handler *bridge.Handler, public *serving.Server) {
+	ctx, cancel := context.WithTimeout(ctx, drainPeriod)
 	defer cancel()
 	var ending sync.WaitGroup
-	ending.Go(func() { p.handler.Drain(drain) })
+	ending.Go(func() { handler.Drain(ctx) })
 	ending.Go(func() {
-		if public.Shutdown(drain) != nil { // the context drain ended before all requests did, for example because of open watches
+		if public.Shutdown(ctx) != nil { // ctx ended before all requests did, for example because of open watches
 			public.Close()
 		}
 	})
 	ending.Wait()
-	probes.Close()
-	log.Info("edge has ended")
-	return err
 }

@@ -76,6 +76,7 @@ func newCertificates(o *servingOptions, clientCA dynamiccertificates.CAContentPr
 		named, c.watched = append(named, sni), append(c.watched, sni)
 	}
 	if clientCA != nil {
+		//nolint:gosec // G123: a resumed session has the chain that VerifyPeer let pass; package authn verifies it for each request
 		base.ClientAuth, base.VerifyPeerCertificate = tls.RequestClientCert, serving.VerifyPeer
 	}
 	c.controller = dynamiccertificates.NewDynamicServingCertificateController(base, clientCA, content, named, nil)

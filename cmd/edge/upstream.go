@@ -103,7 +103,7 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 	}
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &c.overrides).ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
-		return nil, fmt.Errorf("no API server is configured: set --kubeconfig or --server, or run edge in a cluster")
+		return nil, errors.New("no API server is configured: set --kubeconfig or --server, or run edge in a cluster")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("API server: %w", err)
