@@ -69,7 +69,7 @@ func take(r *Reader, n int, want []byte) error {
 func TestReaderSplits(t *testing.T) {
 	all := sequence(90)
 	for _, needs := range [][]int{{90}, {2, 14, 40, 1, 33}, {1, 1, 1, 17, 70}, {45, 45}, {16, 16, 16, 16, 16, 10}} {
-		for a := range len(all) {
+		for a := range all {
 			for b := a; b < len(all); b++ {
 				r := NewReader(cuts(all, a, b), nil)
 				at := 0
@@ -165,7 +165,7 @@ func (c *counting) Read(b []byte) (int, error) {
 
 func TestReaderEnd(t *testing.T) {
 	all := sequence(40)
-	for n := range len(all) {
+	for n := range all {
 		for _, need := range []int{1, 20, 40, 41, MaxNeed} {
 			r := NewReader(bytes.NewReader(all[:n]), nil)
 			_, err := r.Need(need)
@@ -193,7 +193,7 @@ func TestReaderEnd(t *testing.T) {
 func TestReaderAgain(t *testing.T) {
 	all := sequence(60)
 	deadline := errors.New("deadline")
-	for n := range len(all) {
+	for n := range all {
 		src := io.MultiReader(bytes.NewReader(all[:n]), iotest.ErrReader(deadline))
 		r := NewReader(src, nil)
 		if _, err := r.Need(len(all)); err != deadline {

@@ -19,7 +19,7 @@ import (
 // Example runs an exec without sockets: each side reads the bytes that the other side writes.
 func Example() {
 	set := streams.Set{Stdin: true, Stdout: true}
-	print := func(source streams.Source) {
+	list := func(source streams.Source) {
 		for {
 			f, err := source.Next()
 			if err != nil {
@@ -40,7 +40,7 @@ func Example() {
 	answers := new(replies) // a streams.Replier: stores the SYN_REPLYs from the source fromClient
 	fromClient := spdy.NewExecServerSource(streams.NewReader(bytes.NewReader(toServer.bytes), nil), answers, set)
 	fmt.Println("the server reads")
-	print(fromClient)
+	list(fromClient)
 	fmt.Println("  whole:", fromClient.Whole(), "answers:", len(answers.said))
 
 	server := spdy.NewExecServerSink(&toClient, fromClient)
@@ -51,7 +51,7 @@ func Example() {
 	server.Flush()
 
 	fmt.Println("the client reads")
-	print(spdy.NewExecClientSource(streams.NewReader(bytes.NewReader(toClient.bytes), nil), new(replies), set))
+	list(spdy.NewExecClientSource(streams.NewReader(bytes.NewReader(toClient.bytes), nil), new(replies), set))
 	// Output:
 	// the server reads
 	//   open error

@@ -2,6 +2,7 @@ package spdy_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,7 +72,7 @@ func TestServerSource(t *testing.T) {
 			rep := new(replies)
 			want := test.want
 			if !strings.HasPrefix(want[len(want)-1], "error ") {
-				want = append(want[:len(want):len(want)], "error EOF")
+				want = append(slices.Clip(want), "error EOF")
 			}
 			equal(t, "frames", drain(t, spdy.NewExecServerSource(reader(mobyBytes(test.frames...)), rep, all)), want)
 			if test.answers != nil {
@@ -121,7 +122,7 @@ func TestResizes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			frames := open
 			for _, d := range test.data {
-				frames = append(frames[:len(frames):len(frames)], data(3, false, d))
+				frames = append(slices.Clip(frames), data(3, false, d))
 			}
 			want := append([]string{"open error", "open terminal"}, test.want...)
 			if !strings.HasPrefix(want[len(want)-1], "error ") {

@@ -14,7 +14,7 @@ import (
 
 // serve reads the client's bytes p with a PortServerSource, and returns the frames as text, each
 // Open with its PortOpening.
-func serve(t testing.TB, rep streams.Replier, table *spdy.Table, p ...[]byte) (lines []string) {
+func serve(rep streams.Replier, table *spdy.Table, p ...[]byte) (lines []string) {
 	in := pieces(p)
 	source := spdy.NewPortServerSource(streams.NewReader(&in, nil), rep, table)
 	for {
@@ -57,7 +57,7 @@ func TestPortServerSource(t *testing.T) {
 	in := mobyBytes(portServerClient...)
 	for i := range in {
 		rep, table := new(replies), new(spdy.Table)
-		equal(t, fmt.Sprintf("cut at %d", i), serve(t, rep, table, in[:i], in[i:]), portServerFrames)
+		equal(t, fmt.Sprintf("cut at %d", i), serve(rep, table, in[:i], in[i:]), portServerFrames)
 		equal(t, "answers", said(t, slices.Concat(rep.said...)), []string{
 			"reply 1", "reply 3", "reply 5",
 			"reset 7 status 5", "reset 9 status 5", "reset 11 status 5", "reset 13 status 5", "reset 15 status 5", "reset 17 status 5",
@@ -78,7 +78,7 @@ func TestPortServerSource(t *testing.T) {
 func TestPortServerCapture(t *testing.T) {
 	b := must(os.ReadFile("testdata/ports.client"))
 	for i := range b {
-		got := serve(t, new(replies), new(spdy.Table), b[:i], b[i:])
+		got := serve(new(replies), new(spdy.Table), b[:i], b[i:])
 		opens := slices.DeleteFunc(got, func(l string) bool { return l[:4] != "open" })
 		equal(t, fmt.Sprintf("cut at %d", i), opens, []string{
 			"open port 1 {Error:true Port:80 Request:0}", "open port 3 {Error:false Port:80 Request:0}",

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -73,7 +74,7 @@ func TestRelayClient(t *testing.T) {
 			source := spdy.NewRelaySource(reader(mobyBytes(test.frames...)), new(replies), spdy.Client, table)
 			want := test.want
 			if len(want) == 0 || !strings.HasPrefix(want[len(want)-1], "error ") {
-				want = append(want[:len(want):len(want)], "error EOF")
+				want = append(slices.Clip(want), "error EOF")
 			}
 			equal(t, "frames", blockless(drain(t, source)), want)
 			if table.Len() != test.open {

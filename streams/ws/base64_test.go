@@ -75,7 +75,7 @@ func TestBase64(t *testing.T) {
 // TestBase64Encoded checks that the output of encoding/base64 is decoded correctly at every length.
 func TestBase64Encoded(t *testing.T) {
 	all := bytes.Repeat([]byte{0x00, 0xff, 0x80, 0x3e, 0xfb, 0xbf}, 50)
-	for n := range len(all) {
+	for n := range all {
 		b := []byte(base64.StdEncoding.EncodeToString(all[:n]))
 		if got, err := decodePieces(b[:n/2], b[n/2:]); err != nil || !bytes.Equal(got, all[:n]) {
 			t.Errorf("%d bytes: %q, %v", n, got, err)

@@ -136,7 +136,7 @@ func TestExecClientSourceAgain(t *testing.T) {
 	for _, d := range dialects {
 		in := inDialect(whole, d)
 		want := readServer(t, split(in), d)
-		for n := range len(in) {
+		for n := range in {
 			e := readServer(t, io.MultiReader(split(in[:n]), &stall{}, split(in[n:])), d)
 			equal(t, e.lines, want.lines)
 			if e.err != io.EOF || e.stalls != 1 {

@@ -35,7 +35,7 @@ func written(t *testing.T, in []streams.Frame, open func(streams.Writer) streams
 	s := open(w)
 	for _, f := range in {
 		f.Buf = bytes.Clone(f.Buf)
-		err := error(nil)
+		var err error
 		if f.Kind == flush.Kind {
 			err = s.Flush()
 		} else {

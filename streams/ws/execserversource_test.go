@@ -204,7 +204,7 @@ func TestExecServerSourceAgain(t *testing.T) {
 	in := join(message("\x00abc"), frame(fin|opPing, "p"), message("\x04"+size), frame(opBinary, "\x00"), frame(fin|opContinuation, "d"),
 		message("\xff\x00"), frame(fin|opClose, "\x03\xe8"))
 	want := read(t, split(in), ws.V5Channel)
-	for n := range len(in) {
+	for n := range in {
 		e := read(t, io.MultiReader(split(in[:n]), &stall{}, split(in[n:])), ws.V5Channel)
 		equal(t, e.lines, want.lines)
 		if e.err != io.EOF || e.stalls != 1 {

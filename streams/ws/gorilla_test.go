@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -50,7 +49,9 @@ func gorilla(in []byte) *heard {
 // gorillaClient returns what a client made with gorilla/websocket reads from the bytes of the
 // parameter in.
 func gorillaClient(in []byte) *heard {
-	c, _, err := websocket.NewClient(&answered{upgrade: upgrade{in: bytes.NewReader(in)}}, &url.URL{Scheme: "ws", Host: "localhost"}, nil, 0, 0)
+	conn := &answered{upgrade: upgrade{in: bytes.NewReader(in)}}
+	dialer := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return conn, nil }}
+	c, _, err := dialer.Dial("ws://localhost", nil)
 	if err != nil {
 		panic(err)
 	}

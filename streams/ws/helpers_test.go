@@ -319,8 +319,7 @@ func tunnelled(open func(io.Reader, streams.Replier, streams.Writer) *ws.Tunnel,
 
 // closeCode returns the Close code of a protocol error, and 0 for any other error.
 func closeCode(err error) int {
-	var e *streams.ProtocolError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*streams.ProtocolError](err); ok {
 		return e.Code
 	}
 	return 0

@@ -105,7 +105,7 @@ func TestPortSplits(t *testing.T) {
 				t.Fatalf("%d bytes, %v", len(in), err)
 			}
 			whole := strings.Join(c.want, "\n")
-			for a := range len(in) {
+			for a := range in {
 				for b := a; b < len(in); b++ {
 					e := readPorts(t, split(in, a, b), capturedPorts, c.d)
 					if got := strings.Join(e.lines, "\n"); got != whole || e.err != io.EOF {
@@ -175,8 +175,7 @@ func gorillaPeer(t *testing.T, addr string, d ws.Dialect) portPeer {
 		close: func() int {
 			c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{})
 			_, _, err := c.ReadMessage()
-			var e *websocket.CloseError
-			if errors.As(err, &e) {
+			if e, ok := errors.AsType[*websocket.CloseError](err); ok {
 				return e.Code
 			}
 			return 0
@@ -192,11 +191,11 @@ func xnetPeer(t *testing.T, addr string, d ws.Dialect) portPeer {
 	t.Cleanup(func() { c.Close() })
 	return portPeer{
 		send: func(channel byte, payload []byte) error {
-			if b := encoded(d, channel, payload); d == ws.V4Base64Channel {
+			b := encoded(d, channel, payload)
+			if d == ws.V4Base64Channel {
 				return xnet.Message.Send(c, string(b))
-			} else {
-				return xnet.Message.Send(c, b)
 			}
+			return xnet.Message.Send(c, b)
 		},
 		read: func() (byte, []byte, error) {
 			var b []byte

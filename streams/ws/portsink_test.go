@@ -67,7 +67,7 @@ func TestPortSink(t *testing.T) {
 			s := ws.NewPortSink(w, []uint16{80, 443}, d)
 			for _, f := range c.in {
 				f.Buf = bytes.Clone(f.Buf)
-				err := error(nil)
+				var err error
 				if f.Kind == flush.Kind {
 					err = s.Flush()
 				} else {

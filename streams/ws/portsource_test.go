@@ -154,7 +154,7 @@ func TestPortSourceAgain(t *testing.T) {
 	for _, d := range portDialects {
 		in := join(onPort(d, 0, "abc"), frame(fin|opPing, "p"), onPort(d, 3, "d"), onPort(d, 2, "e"), frame(fin|opClose, "\x03\xe8"))
 		want := readPorts(t, split(in), 2, d)
-		for n := range len(in) {
+		for n := range in {
 			e := readPorts(t, io.MultiReader(split(in[:n]), &stall{}, split(in[n:])), 2, d)
 			if equal(t, e.lines, want.lines); e.err != io.EOF || e.stalls != 1 {
 				t.Errorf("stalled after %d bytes: %d stalls, then %v", n, e.stalls, e.err)

@@ -146,14 +146,14 @@ func (a *asked) Read(b []byte) (int, error) {
 func TestTunnelAgain(t *testing.T) {
 	in := join(message("ab"), frame(fin|opPing, "p"), frame(opBinary, ""), frame(fin|opContinuation, strings.Repeat("c", 200)), frame(fin|opClose, "\x03\xe8"))
 	_, want, _ := tunnel(split(in), 7)
-	for n := range len(in) {
+	for n := range in {
 		_, got, e := tunnel(io.MultiReader(split(in[:n]), &stall{}, split(in[n:])), 7)
 		if string(got) != string(want) || len(e.lines) != 1 || e.err != io.EOF || e.stalls != 1 {
 			t.Errorf("stalled after %d bytes: %q, %v, %v", n, got, e.lines, e.err)
 		}
 	}
 	in = unmasked(in)
-	for n := range len(in) {
+	for n := range in {
 		_, got, e := clientTunnel(io.MultiReader(split(in[:n]), &stall{}, split(in[n:])), 7)
 		if string(got) != string(want) || len(e.lines) != 1 || e.err != io.EOF || e.stalls != 1 {
 			t.Errorf("client, stalled after %d bytes: %q, %v, %v", n, got, e.lines, e.err)

@@ -18,7 +18,7 @@ type tunnelReplier struct {
 
 // Pong implements streams.Replier. The connection can store only one pong, which must be the
 // WebSocket's own. A pong of the protocol inside the tunnel is therefore sent as a reply.
-func (t tunnelReplier) Pong(b []byte) { t.Reply(b) }
+func (t tunnelReplier) Pong(b []byte) { _ = t.Reply(b) }
 
 // Reply implements streams.Replier.
 func (t tunnelReplier) Reply(b []byte) error {

@@ -50,7 +50,7 @@ func wsstreamHears(t *testing.T, d ws.Dialect, in []byte) (stdin, resize string)
 	// Wait until Open has returned: if input ended the session before that, Open could return an
 	// error.
 	if !<-open {
-		return
+		return "", ""
 	}
 	if _, err := client.NetConn().Write(in); err != nil {
 		t.Fatal(err)
