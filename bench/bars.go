@@ -73,7 +73,8 @@ type barResult struct {
 // measured.
 func (r *report) finishBars() {
 	for _, b := range bars {
-		of, against := "edge", ""
+		of := "edge"
+		var against string
 		var figure, earlier *summary
 		if b.pair != "" {
 			of, against = b.pair, b.against[0]

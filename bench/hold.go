@@ -17,7 +17,7 @@ func holdEdge(ctx context.Context, s settings, stdout io.Writer) error {
 		return err
 	}
 	defer l.close()
-	edge, _ := peerNamed("edge")
+	edge := peerNamed("edge")
 	p, err := l.startProxy(ctx, edge)
 	if err != nil {
 		return err

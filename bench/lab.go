@@ -68,15 +68,16 @@ func peerNames() []string {
 	return all
 }
 
-func peerNamed(name string) (peer, bool) {
+// peerNamed returns the proxy of a name that is known to exist.
+func peerNamed(name string) peer {
 	if name == labelBefore {
-		return before, true
+		return before
 	}
 	i := slices.IndexFunc(peers, func(p peer) bool { return p.name == name })
 	if i < 0 {
-		return peer{}, false
+		return peer{}
 	}
-	return peers[i], true
+	return peers[i]
 }
 
 // lab is the environment of a measurement: certificates, the OIDC issuer and the upstream server.

@@ -33,7 +33,7 @@ func TestProgramsAgreeOnTheSameTLS(t *testing.T) {
 	l := newProgramLab(t)
 	agreed := map[string]string{}
 	for _, name := range []string{"relay", "nginx", "haproxy"} {
-		kind, _ := peerNamed(name)
+		kind := peerNamed(name)
 		p, err := l.startProxy(t.Context(), kind)
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +56,7 @@ func TestProgramsAgreeOnTheSameTLS(t *testing.T) {
 func TestProgramsAreOneProcess(t *testing.T) {
 	l := newProgramLab(t)
 	for _, name := range []string{"nginx", "haproxy"} {
-		kind, _ := peerNamed(name)
+		kind := peerNamed(name)
 		p, err := l.startProxy(t.Context(), kind)
 		if err != nil {
 			t.Fatal(err)
@@ -89,7 +89,7 @@ func TestProgramsVerifyUpstream(t *testing.T) {
 	for _, name := range []string{"nginx", "haproxy"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		kind, _ := peerNamed(name)
+		kind := peerNamed(name)
 		if _, err := l.startProxy(ctx, kind); err == nil || !strings.Contains(err.Error(), name+" is not ready") {
 			t.Errorf("%s in front of an upstream of another authority: %v", name, err)
 		}

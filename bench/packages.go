@@ -33,7 +33,7 @@ func (l *lab) findPrograms(ctx context.Context, proxies []string, progress io.Wr
 func lookup(proxies []string) (found map[string]string, missing []string) {
 	found = map[string]string{}
 	for _, name := range proxies {
-		p, _ := peerNamed(name)
+		p := peerNamed(name)
 		if p.program == "" {
 			continue
 		}

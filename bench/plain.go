@@ -36,7 +36,7 @@ var plainRequests = []plainRequest{
 func plainPeers(s settings) []peer {
 	var all []peer
 	for _, name := range s.Proxies {
-		if p, _ := peerNamed(name); p.plain != nil {
+		if p := peerNamed(name); p.plain != nil {
 			p.start = p.plain
 			all = append(all, p)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -32,7 +33,7 @@ func makeList() (list, event []byte) {
 			"metadata": object{
 				"name": fmt.Sprintf("bench-%03d", i), "namespace": "default",
 				"uid":             fmt.Sprintf("6ba7b810-9dad-11d1-80b4-00c04fd4%04x", i),
-				"resourceVersion": fmt.Sprint(100_000 + i), "creationTimestamp": "2026-01-02T03:04:05Z",
+				"resourceVersion": strconv.Itoa(100_000 + i), "creationTimestamp": "2026-01-02T03:04:05Z",
 			},
 			"data": object{"key": strings.Repeat("x", 60)},
 		}

@@ -58,7 +58,7 @@ func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.
 	}
 	var proxies []*proxy
 	for _, name := range s.Proxies {
-		kind, _ := peerNamed(name)
+		kind := peerNamed(name)
 		p, err := l.startProxy(ctx, kind)
 		if err != nil {
 			return err
@@ -97,7 +97,7 @@ func (p *proxy) warm(ctx context.Context, s settings) error {
 func measureIdle(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
 	for round := range s.IdleRounds {
 		for _, name := range s.Proxies {
-			kind, _ := peerNamed(name)
+			kind := peerNamed(name)
 			p, err := l.startProxy(ctx, kind)
 			if err != nil {
 				return err

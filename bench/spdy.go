@@ -89,7 +89,7 @@ func dialSPDY(ctx context.Context, t target, location *url.URL, subprotocol stri
 	}
 	// A bufio.Reader can read more than the response's header. These bytes would be lost, but a
 	// server sends none before the client's first frame.
-	response, err := http.ReadResponse(bufio.NewReader(conn), request)
+	response, err := http.ReadResponse(bufio.NewReader(conn), request) //nolint:bodyclose // the body is the connection
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func measureStarts(ctx context.Context, l *lab, s settings, r *report, progress 
 	}
 	proxies := []*proxy{l.direct()}
 	for _, name := range s.Proxies {
-		kind, _ := peerNamed(name)
+		kind := peerNamed(name)
 		p, err := l.startProxy(ctx, kind)
 		if err != nil {
 			return err

@@ -85,7 +85,7 @@ func (u *upstream) exec(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	location := mustParse(exec.Url)
+	location := mustParse(exec.GetUrl())
 	if wsstream.IsWebSocketRequestWithStreamCloseProtocol(r) {
 		u.spoken.Store(spokenV5)
 		translate.NewStreamTranslatorHandler(location, nil, unlimited, streams).ServeHTTP(w, r)
@@ -109,7 +109,7 @@ func (u *upstream) portForward(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	location := mustParse(forward.Url)
+	location := mustParse(forward.GetUrl())
 	if wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
 		u.spoken.Store(spokenTunnel)
 		passer := upgradeproxy.NewUpgradeAwareHandler(location, nil, false, true, responder{})

@@ -59,7 +59,7 @@ func dialWebSocket(ctx context.Context, t target, location *url.URL, subprotocol
 		ReadBufferSize:   bufferSize,
 		WriteBufferSize:  buffer,
 	}
-	conn, response, err := dialer.DialContext(ctx, location.String(), t.header())
+	conn, response, err := dialer.DialContext(ctx, location.String(), t.header()) //nolint:bodyclose // as Dialer documents it
 	if err != nil {
 		return nil, refusal(err, response)
 	}

@@ -31,8 +31,7 @@ func (d *dialer) dial(ctx context.Context) (*tls.Conn, error) {
 		if ctx.Err() != nil {
 			return nil, faultf(classTimeout, "TLS handshake: %w", ctx.Err())
 		}
-		var unknown x509.UnknownAuthorityError
-		if errors.As(err, &unknown) {
+		if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 			return nil, faultf(classTLS, "%w; set --certificate-authority to the CA that signed the server's certificate", err)
 		}
 		return nil, &fault{classTLS, err}

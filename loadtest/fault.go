@@ -55,8 +55,7 @@ func faultf(class, format string, args ...any) error {
 // classify returns err as a fault (a failure with its class). If err has no class yet, its Go type
 // decides the class.
 func classify(err error) *fault {
-	var known *fault
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*fault](err); ok {
 		return known
 	}
 	var broken *streams.ProtocolError

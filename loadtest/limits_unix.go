@@ -9,7 +9,7 @@ import "syscall"
 // limit when a program starts.
 func maxDescriptors(enough int) int {
 	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > uint64(enough) {
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > uint64(enough) { //nolint:unconvert // an int64 on FreeBSD
 		return enough
 	}
 	return int(limit.Cur)

@@ -35,5 +35,5 @@ func newRequest(k *kind, o *options, base *url.URL, seconds int) (*http.Request,
 		method = http.MethodPost
 	}
 	path.RawQuery = query.Encode()
-	return http.NewRequest(method, path.String(), nil)
+	return http.NewRequest(method, path.String(), nil) //nolint:noctx // the caller sets the context
 }

@@ -130,7 +130,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) serveExec(w http.ResponseWriter, r *http.Request) {
 	answer := must(s.runtime.GetExec(&runtimeapi.ExecRequest{ContainerId: "c", Cmd: r.URL.Query()["command"], Stdin: true, Stdout: true, Stderr: true}))
-	location := must(url.Parse(answer.Url))
+	location := must(url.Parse(answer.GetUrl()))
 	if wsstream.IsWebSocketRequestWithStreamCloseProtocol(r) {
 		translate.NewStreamTranslatorHandler(location, nil, 0, translate.Options{Stdin: true, Stdout: true, Stderr: true}).ServeHTTP(w, r)
 		return
@@ -140,7 +140,7 @@ func (s *server) serveExec(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) serveForward(w http.ResponseWriter, r *http.Request) {
 	answer := must(s.runtime.GetPortForward(&runtimeapi.PortForwardRequest{PodSandboxId: "p"}))
-	pass := upgradeproxy.NewUpgradeAwareHandler(must(url.Parse(answer.Url)), nil, false, true, responder{})
+	pass := upgradeproxy.NewUpgradeAwareHandler(must(url.Parse(answer.GetUrl())), nil, false, true, responder{})
 	if wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
 		translate.NewTunnelingHandler(pass).ServeHTTP(w, r)
 		return

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -21,7 +22,7 @@ func judge(b *thresholds, t *tally, s *sampler, broken error) (all []verdict) {
 		whole.Got = broken.Error()
 	}
 	failed := t.failures.Load()
-	all = append(all, whole, verdict{"errors", fmt.Sprintf("at most %d", b.errors), fmt.Sprint(failed), failed <= int64(b.errors)})
+	all = append(all, whole, verdict{"errors", fmt.Sprintf("at most %d", b.errors), strconv.FormatInt(failed, 10), failed <= int64(b.errors)})
 	for _, q := range []struct {
 		name     string
 		figure   figure
