@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"runtime"
@@ -66,9 +67,7 @@ func codeOf(ctx context.Context, client *http.Client, to cluster.Access, uri str
 	if err != nil {
 		return 0, err
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	if to.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+to.Token)
 	}

@@ -37,7 +37,7 @@ func audited(t *testing.T, kind cluster.Kind, policy string, args ...string) (a 
 	t.Helper()
 	// create the folder in bed.Dir: at the end of the run, the tests search all files in bed.Dir
 	// for tokens
-	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-")
+	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-") //nolint:usetesting // Leaks searches bed.Dir
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	bigint "math/big"
 	"net/http"
 	"net/http/httptest"
@@ -102,9 +103,7 @@ func TestAlgConfusion(t *testing.T) {
 	kid, claims := idp.KeyID(), idp.Claims("alice")
 	head := func(alg string, more map[string]any) map[string]any {
 		header := map[string]any{"alg": alg, "typ": "JWT", "kid": kid}
-		for name, value := range more {
-			header[name] = value
-		}
+		maps.Copy(header, more)
 		return header
 	}
 	embedded := map[string]any{

@@ -113,9 +113,9 @@ func (c *copier) setUp(t *testing.T, s *site) {
 	})
 }
 
-// run calls the function copy badLinkRuns times and records the durations. A run that is shorter
-// than the link's rate allows is an error, because that copy did not use the link.
-func (c *copier) run(t *testing.T, what string, bytes int, copy func(context.Context) error) {
+// run calls the function transfer badLinkRuns times and records the durations. A run that is shorter
+// than the link's rate allows is an error, because that transfer did not use the link.
+func (c *copier) run(t *testing.T, what string, bytes int, transfer func(context.Context) error) {
 	least := time.Duration(bytes) * time.Second / time.Duration(badLink.Rate)
 	t.Run(what, func(t *testing.T) {
 		var took []time.Duration
@@ -123,7 +123,7 @@ func (c *copier) run(t *testing.T, what string, bytes int, copy func(context.Con
 		for i := 0; i < badLinkRuns && err == nil; i++ {
 			ctx, cancel := context.WithTimeout(t.Context(), badLinkTime)
 			start := time.Now()
-			err = copy(ctx)
+			err = transfer(ctx)
 			cancel()
 			took = append(took, time.Since(start))
 			if err == nil && took[i] < least {

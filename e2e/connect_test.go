@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -250,7 +251,7 @@ func gone(group int) error {
 			continue // the process has ended since the folder /proc was read
 		}
 		// fields of /proc/<pid>/stat after the name: state, parent, process group
-		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 		if fields[2] == strconv.Itoa(group) && fields[0] != "Z" {
 			return fmt.Errorf("process %s is still running", filepath.Dir(path))
 		}

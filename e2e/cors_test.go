@@ -204,7 +204,7 @@ func compareCORS(t *testing.T, name string, theirs bool, code int, want, got ans
 	}
 	for _, header := range more {
 		mine := strings.Split(cors.Get(header), ", ")
-		for _, theirs := range strings.Split(want.header.Get(header), ", ") {
+		for theirs := range strings.SplitSeq(want.header.Get(header), ", ") {
 			if cors.Get(header) == "" || theirs != "" && !slices.Contains(mine, theirs) {
 				t.Errorf("%s: %s is %q, and %q at the API server", name, header, mine, want.header.Get(header))
 			}

@@ -40,7 +40,7 @@ const (
 func TestDeadConnection(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), deadTime)
 	defer cancel()
-	d := startDeadWay(t, ctx)
+	d := startDeadWay(ctx, t)
 	d.make(ctx, "seen")
 	seen := map[string]*follow{"a watch over HTTP/2": d.watch(ctx, d.h, "seen"), "a watch over HTTP/1.1": d.watch(ctx, newHand(t, d.h.to).overHTTP1(), "seen")}
 	for _, f := range seen {

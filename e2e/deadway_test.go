@@ -27,7 +27,7 @@ type deadWay struct {
 	name  string // prefix of the names of all objects that the test creates
 }
 
-func startDeadWay(t *testing.T, ctx context.Context) *deadWay {
+func startDeadWay(ctx context.Context, t *testing.T) *deadWay {
 	t.Helper()
 	d := &deadWay{T: t, s: badDays(t), name: fmt.Sprintf("%s-%d", slug(t.Name()), labels.Add(1))}
 	relay, err := bed.StartSilentRelay(host(d.s.cluster.AdminAccess()))

@@ -40,8 +40,7 @@ func TestDistanceTable(t *testing.T) {
 		}
 	}
 	for _, where := range []string{farAPIServer, farClient} {
-		for _, roundTrip := range []time.Duration{20, 50, 100} {
-			roundTrip *= time.Millisecond
+		for _, roundTrip := range []time.Duration{20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond} {
 			t.Run(fmt.Sprintf("%v %s", roundTrip, where), func(t *testing.T) {
 				d := startDistance(t, where, roundTrip)
 				through, own := d.compare("download", d.download, downloadBytes, *distanceRuns)

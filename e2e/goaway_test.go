@@ -67,7 +67,7 @@ func TestGoaway(t *testing.T) {
 		t.Errorf("%d of %d writes", n, goawayWrites)
 	}
 	through.failed.report(t, &beside.failed)
-	through.checkOnce(ctx, s.cluster)
+	through.checkOnce(s.cluster)
 
 	// edge does not keep a body longer than longBody, so it cannot send such a write again. The
 	// write may fail if edge tells the client that nothing was done, and if that is true.
@@ -77,7 +77,7 @@ func TestGoaway(t *testing.T) {
 	long.run(ctx, longWrites/writesOfCycle)
 	t.Logf("%d writes with long bodies: %v; %v", longWrites, long, told)
 	long.failed.report(t, nil)
-	long.checkOnce(ctx, s.cluster)
+	long.checkOnce(s.cluster)
 }
 
 // writers are clients that each create, change and delete ConfigMaps one after the other, over a
@@ -160,7 +160,7 @@ func (w *writers) cycle(ctx context.Context, h *hand, n int) {
 	if !ok {
 		return
 	}
-	changed, ok := w.write(ctx, h, write{
+	_, ok = w.write(ctx, h, write{
 		method: http.MethodPut, uri: badMaps + "/" + name, name: name, from: "0", header: header, code: http.StatusOK,
 		body: object(name, "1", w.least+w.most-size, made.Metadata.ResourceVersion),
 	})
@@ -168,10 +168,11 @@ func (w *writers) cycle(ctx context.Context, h *hand, n int) {
 		return
 	}
 	patch := []map[string]string{{"op": "test", "path": "/data/n", "value": "1"}, {"op": "replace", "path": "/data/n", "value": "2"}}
-	if changed, ok = w.write(ctx, h, write{
+	changed, ok := w.write(ctx, h, write{
 		method: http.MethodPatch, uri: badMaps + "/" + name, name: name, from: "1", code: http.StatusOK, body: padded(size, patch),
 		header: append([]string{"Content-Type: application/json-patch+json"}, header...),
-	}); !ok {
+	})
+	if !ok {
 		return
 	}
 	last := write{method: http.MethodDelete, uri: badMaps + "/" + name, name: name, from: "2", code: http.StatusOK}
@@ -210,7 +211,7 @@ func (w *writers) write(ctx context.Context, h *hand, one write) (stored, bool) 
 func (w *writers) String() string { return fmt.Sprintf("%d done, %v", w.done.Load(), &w.failed) }
 
 // checkOnce checks the API servers' audit logs: no write of these writers may have arrived twice.
-func (w *writers) checkOnce(ctx context.Context, c *cluster.Cluster) {
+func (w *writers) checkOnce(c *cluster.Cluster) {
 	w.t.Helper()
 	twice := map[string]int{}
 	_, err := c.Audit(func(e cluster.AuditEvent) bool {

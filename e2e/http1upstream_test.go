@@ -107,7 +107,7 @@ func TestKeptConnectionCloses(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) (*site, *network.SilentRelay, *testbed.Edge){
 		"HTTP/1.1": func(t *testing.T) (*site, *network.SilentRelay, *testbed.Edge) { return startHTTP1(t, time.Minute) },
 		"HTTP/2": func(t *testing.T) (*site, *network.SilentRelay, *testbed.Edge) {
-			d := startDeadWay(t, t.Context())
+			d := startDeadWay(t.Context(), t)
 			return d.s, d.relay, d.edge
 		},
 	} {
@@ -124,7 +124,7 @@ func TestKeptConnectionCloses(t *testing.T) {
 				w.cycle(ctx, h, n)
 			}
 			w.failed.report(t, nil)
-			w.checkOnce(ctx, s.cluster)
+			w.checkOnce(s.cluster)
 		})
 	}
 }
@@ -137,7 +137,7 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) (*site, *network.SilentRelay, *testbed.Edge){
 		"HTTP/1.1": func(t *testing.T) (*site, *network.SilentRelay, *testbed.Edge) { return startHTTP1(t, time.Minute) },
 		"HTTP/2": func(t *testing.T) (*site, *network.SilentRelay, *testbed.Edge) {
-			d := startDeadWay(t, t.Context())
+			d := startDeadWay(t.Context(), t)
 			return d.s, d.relay, d.edge
 		},
 	} {
@@ -179,7 +179,7 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 			if told == 0 {
 				t.Error("no POST was in flight on a connection that died")
 			}
-			w.checkOnce(ctx, s.cluster)
+			w.checkOnce(s.cluster)
 		})
 	}
 }

@@ -297,7 +297,7 @@ func TestPeopleApply(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, field := range object.ManagedFields {
-			said[who.way] = append(said[who.way], fmt.Sprintf("%s %s %s %s", field.Manager, field.Operation, object.Data, bytes.TrimSpace(field.FieldsV1.Raw)))
+			said[who.way] = append(said[who.way], fmt.Sprintf("%s %s %s %s", field.Manager, field.Operation, object.Data, bytes.TrimSpace(field.FieldsV1.GetRawBytes())))
 		}
 	}
 	if !slices.Equal(said["edge"], said["itself"]) {

@@ -223,16 +223,16 @@ func TestPeopleCopyCut(t *testing.T) {
 	}
 }
 
-// cutInTheMiddle runs the command in the parameter copy. When the function arrived returns at least
+// cutInTheMiddle runs the command cp. When the function arrived returns at least
 // cutAfter bytes, it cuts all connections of the relay.
-func cutInTheMiddle(ctx context.Context, t *testing.T, at *network.Relay, copy *exec.Cmd, arrived func() int64) clients.Result {
+func cutInTheMiddle(ctx context.Context, t *testing.T, at *network.Relay, cp *exec.Cmd, arrived func() int64) clients.Result {
 	t.Helper()
 	ended := make(chan clients.Result, 1)
-	go func() { ended <- clients.RunCommand(ctx, copy, nil) }()
+	go func() { ended <- clients.RunCommand(ctx, cp, nil) }()
 	for {
 		select {
 		case r := <-ended:
-			t.Errorf("%s ended before the cut: code %d (%v), %s", copy.Args, r.Code, r.Err, r.Stderr)
+			t.Errorf("%s ended before the cut: code %d (%v), %s", cp.Args, r.Code, r.Err, r.Stderr)
 			return r
 		case <-time.After(10 * time.Millisecond):
 		}

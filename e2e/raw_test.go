@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -101,9 +102,7 @@ func overHTTP2(ctx context.Context, t *testing.T, to cluster.Access, uri string,
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	if to.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+to.Token)
 	}

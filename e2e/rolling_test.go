@@ -96,7 +96,7 @@ func (r rolling) test(t *testing.T) {
 	if n, most := told.count(), r.restarts*goawayWorkers; n > most {
 		t.Errorf("%d requests failed, more than the %d that can have been in flight", n, most)
 	}
-	w.checkOnce(ctx, s.cluster)
+	w.checkOnce(s.cluster)
 }
 
 // told counts requests that clients send through edge, by the outcome that the responses report.

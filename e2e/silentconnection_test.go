@@ -32,7 +32,7 @@ const (
 func TestConnectionComesBack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*deadTime)
 	defer cancel()
-	d := startDeadWay(t, ctx)
+	d := startDeadWay(ctx, t)
 	d.make(ctx, "seen")
 	seen := d.watch(ctx, d.h, "seen")
 	d.expect(ctx, seen, "seen")
@@ -96,7 +96,7 @@ func TestConnectionComesBack(t *testing.T) {
 func TestDeadConnectionOfReviews(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), deadTime)
 	defer cancel()
-	d := startDeadWay(t, ctx)
+	d := startDeadWay(ctx, t)
 	k := &kop{T: t, s: d.s}
 	group := d.object("mayimpersonate")
 	k.grantEverywhere(rbacGroup(testbed.GroupsPrefix+group), rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"users"}, Verbs: []string{"impersonate"}})
@@ -141,7 +141,7 @@ func TestSlowAnswerIsNoDeadConnection(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), deadTime)
 	defer cancel()
-	d := startDeadWay(t, ctx)
+	d := startDeadWay(ctx, t)
 	// delay of the response: twice as long as edge waits for a response on a dead connection
 	const after = 15 * time.Second
 	before := d.relay.Accepted()

@@ -31,7 +31,7 @@ const (
 	soakSilence = 5 * time.Minute // five times the load balancer's idle timeout
 )
 
-func init() { atEnd = printSoak }
+func init() { atEnd = printSoak } //nolint:gochecknoinits // only a build with the tag soak has the table
 
 // soakTable collects the results of the long tests. It has one row per session.
 var soakTable struct {

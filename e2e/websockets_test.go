@@ -78,6 +78,7 @@ func prepareOthers(t *testing.T, s *site) {
 	if _, err := core.Services(cluster.Namespace).Create(ctx, &corev1.Service{ObjectMeta: echo, Spec: corev1.ServiceSpec{Ports: port}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	//nolint:staticcheck // SA1019: the API server's proxy for Services reads Endpoints
 	_, err = core.Endpoints(cluster.Namespace).Create(ctx, &corev1.Endpoints{ObjectMeta: echo, Subsets: []corev1.EndpointSubset{{
 		Addresses: []corev1.EndpointAddress{{IP: shell.Status.PodIP, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: cluster.Namespace, Name: "shell"}}},
 		Ports:     []corev1.EndpointPort{{Port: 8081}},

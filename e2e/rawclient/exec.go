@@ -114,8 +114,7 @@ func (d Dialect) Exec(ctx context.Context, to cluster.Access, e Exec) (Observati
 // refusal converts the error for a response other than 101 into an Observation. It returns any
 // other error unchanged.
 func refusal(err error) (Observation, error) {
-	var answer *refused
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*refused](err); ok {
 		return Observation{Refusal: answer.answer}, nil
 	}
 	return Observation{}, err

@@ -106,7 +106,7 @@ func (w *frames) read(event func(int, []byte, eventKind)) int {
 		frame, err := w.framer.ReadFrame()
 		if err != nil {
 			if broken, ok := err.(*spdy.Error); ok {
-				w.breaks("%v", broken)
+				w.breaksf("%v", broken)
 			}
 			if w.tunnel != nil {
 				return w.tunnel.code
@@ -130,7 +130,7 @@ func (w *frames) read(event func(int, []byte, eventKind)) int {
 			select {
 			case w.replies <- struct{}{}:
 			default:
-				w.breaks("more replies than streams")
+				w.breaksf("more replies than streams")
 			}
 		case *spdy.PingFrame:
 			// an even id is the server's own ping; an odd id is the answer to a ping of the client
@@ -143,7 +143,7 @@ func (w *frames) read(event func(int, []byte, eventKind)) int {
 				return 0
 			}
 		case *spdy.SynStreamFrame:
-			w.breaks("the server opened stream %d", f.StreamId)
+			w.breaksf("the server opened stream %d", f.StreamId)
 		}
 	}
 }
@@ -153,13 +153,13 @@ func (w *frames) event(event func(int, []byte, eventKind), id spdy.StreamId, p [
 	stream, ok := w.byID[id]
 	w.mu.Unlock()
 	if !ok {
-		w.breaks("a frame of stream %d, which was not opened", id)
+		w.breaksf("a frame of stream %d, which was not opened", id)
 		return
 	}
 	event(stream, p, kind)
 }
 
-func (w *frames) breaks(format string, args ...any) {
+func (w *frames) breaksf(format string, args ...any) {
 	if w.broken == "" {
 		w.broken = fmt.Sprintf(format, args...)
 	}

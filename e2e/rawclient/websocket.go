@@ -61,10 +61,10 @@ func (w *channels) read(event func(int, []byte, eventKind)) int {
 			return closeCode(err)
 		}
 		if got != kind {
-			w.breaks("a message of type %d", got)
+			w.breaksf("a message of type %d", got)
 		}
 		if _, err = io.ReadFull(r, buf[:1]); errors.Is(err, io.EOF) {
-			w.breaks("an empty message")
+			w.breaksf("an empty message")
 			continue
 		}
 		stream := int(buf[0])
@@ -81,10 +81,10 @@ func (w *channels) read(event func(int, []byte, eventKind)) int {
 			}
 		}
 		if !errors.Is(err, io.EOF) {
-			if closed := new(websocket.CloseError); errors.As(err, &closed) || w.d.Base64 == false {
+			if closed := new(websocket.CloseError); errors.As(err, &closed) || !w.d.Base64 {
 				return closeCode(err)
 			}
-			w.breaks("not base64: %v", err)
+			w.breaksf("not base64: %v", err)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func closeCode(err error) int {
 	return abnormal
 }
 
-func (w *channels) breaks(format string, args ...any) {
+func (w *channels) breaksf(format string, args ...any) {
 	if w.broken == "" {
 		w.broken = fmt.Sprintf(format, args...)
 	}

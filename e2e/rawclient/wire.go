@@ -90,7 +90,7 @@ func farewell(conn net.Conn) bool {
 	conn.SetDeadline(time.Now().Add(mostFarewell))
 	_, err := io.Copy(io.Discard, conn)
 	var timeout net.Error
-	return !(errors.As(err, &timeout) && timeout.Timeout())
+	return !errors.As(err, &timeout) || !timeout.Timeout()
 }
 
 func halfClose(conn net.Conn) {

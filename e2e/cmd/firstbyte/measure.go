@@ -153,12 +153,12 @@ func (s *stage) kubectl(ctx context.Context, to cluster.Access) (time.Duration, 
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(config)
+	defer func() { _ = os.Remove(config) }()
 	start := time.Now()
 	r := s.tb.Kubectl(kubectlVersion, config).Run(ctx, "exec", pod, "--", "true")
 	took := time.Since(start)
 	if r.Err != nil || r.Code != 0 {
-		return 0, fmt.Errorf("kubectl exec at %s: exit code %d, %v: %s", to.Server, r.Code, r.Err, r.Stderr)
+		return 0, fmt.Errorf("kubectl exec at %s: exit code %d, %v: %s", to.Server, r.Code, r.Err, r.Stderr) //nolint:errorlint // r.Err may be nil
 	}
 	return took, nil
 }

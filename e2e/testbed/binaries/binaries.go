@@ -61,9 +61,9 @@ const builtKubectl = "1.36"
 type Extent int
 
 const (
-	// the programs for clusters, the identity provider, HAProxy and kubectl
+	// Clusters are the programs for clusters, the identity provider, HAProxy and kubectl
 	Clusters Extent = iota
-	// the programs of Clusters, nginx, and all clients of the compatibility matrix
+	// Clients are the programs of Clusters, nginx, and all clients of the compatibility matrix
 	Clients
 )
 

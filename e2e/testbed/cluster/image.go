@@ -89,7 +89,7 @@ func busyboxLayer(busybox, inpod string) ([]byte, error) {
 	t.dir("tmp", 0o1777)
 	t.file("bin/busybox", program, 0o755)
 	t.file("bin/inpod", own, 0o755)
-	for _, applet := range strings.Fields(string(applets)) {
+	for applet := range strings.FieldsSeq(string(applets)) {
 		if applet != "busybox" {
 			t.symlink("bin/"+applet, "busybox")
 		}

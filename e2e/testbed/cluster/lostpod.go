@@ -16,7 +16,7 @@ const LostPod = "lost"
 // for it. The pod is assigned to a second Node object, which has the address of the real node but
 // no declaredFeatures in its status.
 func (c *Cluster) StartLostPod(ctx context.Context) error {
-	real, err := c.Client.CoreV1().Nodes().Get(ctx, c.Node, metav1.GetOptions{})
+	own, err := c.Client.CoreV1().Nodes().Get(ctx, c.Node, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("testbed: create a pod that the kubelet does not know: %w", err)
 	}
@@ -25,7 +25,7 @@ func (c *Cluster) StartLostPod(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("testbed: create a pod that the kubelet does not know: %w", err)
 	}
-	node.Status.Addresses, node.Status.DaemonEndpoints = real.Status.Addresses, real.Status.DaemonEndpoints
+	node.Status.Addresses, node.Status.DaemonEndpoints = own.Status.Addresses, own.Status.DaemonEndpoints
 	if _, err := c.Client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("testbed: create a pod that the kubelet does not know: %w", err)
 	}

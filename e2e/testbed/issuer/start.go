@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"edge/e2e/testbed/run"
@@ -63,7 +64,7 @@ func (is *Issuers) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 		"issuer": i.URL, "port": port, "cert": cert, "privateKey": key,
 		"keys": i.keysFile(), "cookieKey": run.RandomHex(16),
 		"clients": []string{ClientID, OtherClientID}, "redirectURI": i.redirectURI,
-		"users": accounts(append(Users[:len(Users):len(Users)], more...)),
+		"users": accounts(append(slices.Clip(Users), more...)),
 	})
 	if err != nil {
 		return nil, err

@@ -79,7 +79,8 @@ func isHolder(name string) bool {
 // no other token contains, so Leaks need not search for whole tokens.
 type prints map[[printSize]byte]string
 
-// number of a token's characters in a fingerprint; 16 characters in base64url carry 96 bits
+// printSize is the number of a token's characters in a fingerprint. 16 characters in base64url carry
+// 96 bits.
 const printSize = 16
 
 // SentOn is the kind of a token that edge forwards in a URL during a test. The API server may log

@@ -2,6 +2,7 @@ package run
 
 import (
 	"io"
+	"slices"
 	"sync"
 
 	"edge/e2e/testbed/binaries"
@@ -38,8 +39,8 @@ func (r *Run) End() bool {
 	undo := r.undo
 	r.undo = nil
 	r.mu.Unlock()
-	for i := len(undo) - 1; i >= 0; i-- {
-		undo[i]()
+	for _, f := range slices.Backward(undo) {
+		f()
 	}
 	return true
 }
