@@ -10,7 +10,7 @@ STRESS   ?= 90m
 # and those that were skipped.
 GOTESTSUM = $(shell cd e2e && $(GO) tool -n gotestsum)
 
-.PHONY: help build test check unit e2e stress matrix soak distance fuzz bench firstbyte load demo clean
+.PHONY: help build test check lint unit e2e stress matrix soak distance fuzz bench firstbyte load demo clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,15 +18,21 @@ help: ## show this list
 build: ## build bin/edge, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/edge ./cmd/edge
 
-test: check unit ## run all checks: format, vet, unit tests with -race, each fuzz target for 10 s, end-to-end tests on two real clusters
+test: check unit ## run all checks: format, vet, lint, unit tests with -race, each fuzz target for 10 s, end-to-end tests on two real clusters
 	$(MAKE) fuzz FUZZTIME=10s
 	$(MAKE) e2e
 
-check: ## run gofmt and go vet in both modules
+check: ## run gofmt, go vet and golangci-lint in both modules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	cd e2e && $(GO) vet ./... && $(GO) vet -tags soak ./...
+	$(MAKE) lint
+
+lint: ## run golangci-lint in both modules, with the configuration .golangci.yml
+	cd tools/lint && $(GO) build -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint run ./...
+	cd e2e && ../bin/golangci-lint run ./... && ../bin/golangci-lint run --build-tags soak ./...
 
 unit: ## run the unit tests with -race; needs no cluster
 	$(GOTESTSUM) --format pkgname -- -race -timeout 40m ./...
