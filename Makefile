@@ -23,7 +23,7 @@ test: check unit ## run all checks: format, vet, lint, unit tests with -race, ea
 	$(MAKE) e2e
 
 check: ## run gofmt, go vet and golangci-lint in both modules
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	@files=$$(git ls-files '*.go') && unformatted=$$(gofmt -l $$files) || exit 1; \
 	if [ -n "$$unformatted" ]; then echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	cd e2e && $(GO) vet ./... && $(GO) vet -tags soak ./...

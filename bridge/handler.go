@@ -33,7 +33,8 @@ type Config struct {
 	Identify func(*http.Request) (impersonate.Identity, error)
 	// Review is required. It checks whether the identity has the permission that the attributes
 	// describe, and returns nil if so. edge calls it for the verb create before it requests a
-	// stream from the API server by GET. See impersonate.Reviewer.
+	// stream from the API server by GET, and after a 403 also for the verb get, because the API
+	// server names that verb first. See impersonate.Reviewer.
 	Review func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
 	// Streaming selects the protocol between edge and the API server for streams; "" means
 	// StreamingAuto.

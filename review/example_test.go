@@ -62,8 +62,7 @@ func Example() {
 	}
 
 	show := func(err error) {
-		var unanswered *review.Error
-		if errors.As(err, &unanswered) {
+		if unanswered, ok := errors.AsType[*review.Error](err); ok {
 			fmt.Println("no answer:", unanswered.Status().Code, unanswered.Status().Message)
 			return
 		}

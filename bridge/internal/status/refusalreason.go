@@ -53,7 +53,8 @@ const (
 	ReasonLimit Reason = "limit"
 	// ReasonDraining: 503, edge is shutting down.
 	ReasonDraining Reason = "draining"
-	// ReasonAudit: 500, the request cannot be recorded in the audit log.
+	// ReasonAudit: 500, the request cannot be recorded in the audit log. An Observer that refuses a
+	// request for another reason also has this Reason; its error decides the code.
 	ReasonAudit Reason = "audit"
 	// ReasonInternal: 500, an error in edge.
 	ReasonInternal Reason = "internal"

@@ -29,8 +29,9 @@ type Request struct {
 // Connect requests a client's stream from the API server, in the protocols that up.streaming
 // allows.
 //
-// If a WebSocket client lacks permission, Connect returns the API server's own 403. The API server
-// checks get before create and names the verb, so Connect reviews get too.
+// If a WebSocket client lacks permission, Connect returns the 403 that the API server itself would
+// return. The API server checks the verb get before create and names the verb in the 403. Therefore,
+// after a 403, Connect also requests a review of get, and returns that 403 if get is not allowed.
 func (up *Cluster) Connect(ctx context.Context, d Request) (Answer, error) {
 	a, err := up.choose(ctx, d)
 	if !d.isGet() || up.streaming == StreamingWebSocketFirst || !isForbidden(a, err) {
