@@ -41,11 +41,12 @@ func (e *execSession) hasAllStreams() bool {
 // busy machine this took more than a second.
 const openTime = 5 * time.Second
 
-// awaitAccepted waits until upstream has accepted the streams, so that the session does not end
-// earlier. The container runtime sends the accepts from a queue. If edge closes the connection
-// before they are sent, github.com/moby/spdystream, which the container runtime uses, waits for
-// them forever, in the first write of the container's output. An attach that ended too early would
-// then stop the container's output for all clients.
+// awaitAccepted waits until upstream has accepted the streams that edge opened there, so that the
+// session does not end earlier. The container runtime accepts a stream with a SYN_REPLY frame,
+// which it sends from a queue. If edge closes the connection before the runtime has sent these
+// frames, its library github.com/moby/spdystream waits forever, in the first write of the
+// container's output, until they are sent. An attach that ended too early would then stop the
+// container's output for all clients.
 func (e *execSession) awaitAccepted() {
 	late := time.NewTimer(time.Until(e.acceptedBy()))
 	defer late.Stop()
@@ -64,9 +65,10 @@ func (e *execSession) acceptedBy() time.Time {
 	return time.Now().Add(e.Linger)
 }
 
-// readAccepts reads from upstream until upstream has accepted the streams. If edge closed the
-// connection earlier, the container runtime would wait for the accepts forever, see awaitAccepted.
-// readAccepts is used if the session ends before the client has opened its streams.
+// readAccepts reads from upstream until upstream has accepted the streams that edge opened there.
+// edge uses it if the session ends before the client has opened its own streams to edge. If edge
+// closed the connection upstream before its streams there are accepted, the container runtime would
+// block forever; the comment of awaitAccepted says why.
 func (e *execSession) readAccepts() {
 	e.up.Conn.SetReadDeadline(e.acceptedBy())
 	for {
