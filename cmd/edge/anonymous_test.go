@@ -76,7 +76,7 @@ func TestAnonymousPathsFlags(t *testing.T) {
 		"":                                   func(*identityOptions) {},
 		"excludes --authentication-config":   func(o *identityOptions) { o.config, o.oidc.IssuerURL = "file", "" },
 		"excludes --anonymous-paths":         func(o *identityOptions) { o.disableImpersonation = true },
-		"resource's path":                    func(o *identityOptions) { o.anonymousPaths = []string{"/version", "/api/v1/secrets"} },
+		"names a Kubernetes resource":        func(o *identityOptions) { o.anonymousPaths = []string{"/version", "/api/v1/secrets"} },
 		"without a wildcard":                 func(o *identityOptions) { o.anonymousPaths = []string{"/version*"} },
 		"no authentication is configured: s": func(o *identityOptions) { o.oidc.IssuerURL = "" },
 	} {
