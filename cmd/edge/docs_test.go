@@ -79,7 +79,7 @@ func TestShownYAML(t *testing.T) {
 var notOurs = map[string]bool{
 	"kube-context": true, "as": true, "as-group": true, "as-uid": true, "as-user-extra": true,
 	"clusterrole": true, "group": true, "cert": true, "key": true, "namespace": true, "from-file": true, "watch": true, "raw": true,
-	"oidc-extra-scope": true, "name": true, "api-audiences": true, "version": true, "build-arg": true, "type": true, "tail": true,
+	"oidc-extra-scope": true, "name": true, "api-audiences": true, "version": true, "build-arg": true, "type": true, "tail": true, "prefix": true, "grace-period": true,
 }
 
 var flagName = regexp.MustCompile(`(?:^|[\s"'(\x60\[/=])--([a-z][a-z0-9-]*)`)
