@@ -91,7 +91,7 @@ func New(base *http.Server, cfg Config) *Server {
 	anyHeaderValues(base)
 	base.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // the server http1 must not serve HTTP/2
 	if cfg.HTTP2Streams > 0 {
-		s.http2 = &http.Server{ //nolint:gosec // G112: serves no connection itself, see newHTTP2
+		s.http2 = &http.Server{ //nolint:gosec // G112: UnknownIdleTimeout ends a header that drips, see TestNothingComes
 			MaxHeaderBytes: 2 * s.maxHeader(), // twice the limit: the method serve refuses a header between the two with a Status, package http2 a larger one without
 			ErrorLog:       base.ErrorLog, ConnState: s.changed, IdleTimeout: cfg.IdleTimeout,
 		}
