@@ -74,12 +74,12 @@ func TestShownYAML(t *testing.T) {
 	}
 }
 
-// notOurs are flags of kubectl, helm, docker, kubelogin, curl and kube-oidc-proxy that the
-// documents mention, and the placeholder --name.
+// notOurs are flags of kubectl, helm, docker, kubelogin, curl, kube-oidc-proxy and
+// kube-controller-manager that the documents mention, and the placeholder --name.
 var notOurs = map[string]bool{
 	"kube-context": true, "as": true, "as-group": true, "as-uid": true, "as-user-extra": true,
 	"clusterrole": true, "group": true, "cert": true, "key": true, "namespace": true, "from-file": true, "watch": true, "raw": true,
-	"oidc-extra-scope": true, "name": true, "api-audiences": true, "version": true, "build-arg": true, "type": true, "tail": true, "prefix": true, "grace-period": true,
+	"oidc-extra-scope": true, "name": true, "api-audiences": true, "version": true, "build-arg": true, "type": true, "tail": true, "prefix": true, "grace-period": true, "root-ca-file": true,
 }
 
 var flagName = regexp.MustCompile(`(?:^|[\s"'(\x60\[/=])--([a-z][a-z0-9-]*)`)
