@@ -106,7 +106,7 @@ func TestVerbDrift(t *testing.T) {
 				for _, token := range []string{getter, tokens["alice"]} {
 					for _, d := range rawclient.Execs {
 						ask(token, execURI, d)
-						ask(token, podsURI+"/ticker/attach?stdout=true", d)
+						ask(token, podsURI+"/shell/attach?stdout=true", d)
 					}
 					for _, d := range rawclient.Forwards {
 						ask(token, portForwardURI+"?ports=8080", d)

@@ -137,7 +137,7 @@ func TestConstrainedVerbDrift(t *testing.T) {
 		"exec, WebSocket v4":   {"GET", execURI, askWebSocket("v4.channel.k8s.io")},
 		"exec, SPDY":           {"POST", execURI, askSPDY},
 		"exec, SPDY by GET":    {"GET", execURI, askSPDY},
-		"attach, WebSocket v5": {"GET", podsURI + "/ticker/attach?stdout=true", askWebSocket("v5.channel.k8s.io")},
+		"attach, WebSocket v5": {"GET", podsURI + "/shell/attach?stdout=true", askWebSocket("v5.channel.k8s.io")},
 		"port-forward, tunnel": {"GET", portForwardURI, askWebSocket("SPDY/3.1+portforward.k8s.io")},
 		"port-forward, WS v4":  {"GET", portForwardURI + "?ports=8080", askWebSocket("v4.channel.k8s.io")},
 	} {
