@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// headerBudget is the limit, in bytes, for the headers, handshakes and running requests of all
-	// unauthenticated connections of a Server together. An edge with little memory can spare 64 MiB. That is enough
+	// headerBudget is the limit, in bytes, for the headers and handshakes of all unauthenticated
+	// connections of a Server together. An edge with little memory can spare 64 MiB. That is enough
 	// for 64 requests of the largest allowed size, or 16,000 requests of usual size.
 	headerBudget = 64 << 20
 	// mostAge is the greatest age that the method victim uses when it chooses a connection to
@@ -16,14 +16,6 @@ const (
 	// leastAge is the least age that the method victim uses when it chooses a connection to close.
 	// Among connections that all came just now, the one that holds most bytes is closed first.
 	leastAge = time.Millisecond
-	// handlerCost is what one running request of an unauthenticated connection costs, in bytes,
-	// beside its header: over HTTP/2 a refusal that its client does not read holds a goroutine, a
-	// stream and a buffer, measured together as 14 KiB.
-	handlerCost = 16 << 10
-	// freeHandlers is the number of running requests of one connection that cost only their header.
-	// A client that opens a connection usually sends no more requests before edge authenticates the
-	// first. Many clients that do so at the same time must not use up the budget.
-	freeHandlers = 4
 	// maxWhole limits how many complete headers of one connection, whose handlers have not started,
 	// are charged separately: four times the usual limit of concurrent HTTP/2 streams (250). Beyond
 	// maxWhole the oldest header is no longer charged.
@@ -45,8 +37,7 @@ type charged struct {
 	free    bool      // true: the connection no longer counts against the memory budget
 }
 
-// budget is the memory that all unauthenticated connections share for headers, handshakes and
-// running requests.
+// budget is the memory that all unauthenticated connections share for headers and handshakes.
 type budget struct {
 	mu      sync.Mutex
 	limit   int64
@@ -81,22 +72,13 @@ func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 			c.reading = 0
 		}
 	}
-	stays = b.evict(c)
-	b.mu.Unlock()
-	return stays
-}
-
-// evict closes connections until the budget is no longer exceeded: first the connection for which
-// bytes held times age is largest. It does not close the connection reader, whose Read is counting
-// bytes, but returns false if that one is to be closed. reader may be nil.
-func (b *budget) evict(reader *Conn) (stays bool) {
 	stays = true
 	for b.used > b.limit {
 		victim := b.victim()
 		b.release(victim)
 		victim.evicted.Store(true)
 		switch {
-		case victim == reader:
+		case victim == c:
 			stays = false
 		case victim.answerable():
 			victim.above.Conn.SetReadDeadline(longAgo) // wakes the connection's reader, which then sends the refusal
@@ -104,6 +86,7 @@ func (b *budget) evict(reader *Conn) (stays bool) {
 			victim.cut()
 		}
 	}
+	b.mu.Unlock()
 	return stays
 }
 
@@ -161,11 +144,9 @@ func (b *budget) shaken(c *Conn, requests counter) {
 	c.reading, c.counter = 0, requests
 }
 
-// begin records that a handler started, and returns the cost of the request: that of its header, and
-// handlerCost if more than freeHandlers are running on the connection. The caller passes this cost
-// to end. Over HTTP/2 the oldest header is the right one: net/http starts handlers in the order of
-// their headers. A client that starts many requests and reads no answer thereby loses its
-// connection when the budget is exhausted.
+// begin records that a handler started, and returns the cost of the request's header. The caller
+// passes this cost to end. Over HTTP/2 the oldest header is the right one: net/http starts handlers
+// in the order of their headers.
 func (b *budget) begin(c *Conn) (cost int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -177,15 +158,10 @@ func (b *budget) begin(c *Conn) (cost int64) {
 			c.whole = nil
 		}
 	}
-	if c.running > freeHandlers && !c.free {
-		b.hold(c, handlerCost)
-		cost += handlerCost
-		b.evict(nil)
-	}
 	return cost
 }
 
-// end frees the bytes of the budget that a request held, because its handler has ended.
+// end frees the bytes of the budget that a header held, because its handler has ended.
 func (b *budget) end(c *Conn, cost int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -153,47 +153,6 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestAnswersThatNobodyReads checks that a client which sends many requests at once on a new HTTP/2
-// connection, and reads no answer, loses its connection, because requests in progress cost some of
-// the memory budget. A new client is still served. The requests are anonymous, because after a few
-// 401 answers edge reads no more requests of a connection.
-func TestAnswersThatNobodyReads(t *testing.T) {
-	const streams = 100
-	b := limited(t, gate(func(w http.ResponseWriter, r *http.Request) {
-		hello(w, r)
-		http.NewResponseController(w).Flush() // waits until the client's flow control window allows the body
-	}), (streams-freeHandlers-1)*handlerCost)
-	head := block(t, headersOf("")...)
-	var clients sync.WaitGroup
-	for range 10 {
-		c := b.client("h2")
-		f := http2.NewFramer(c, c)
-		clients.Go(func() {
-			for answers := 0; answers < streams; {
-				frame, err := f.ReadFrame()
-				if err != nil {
-					return // edge has closed the connection
-				}
-				if _, ok := frame.(*http2.HeadersFrame); ok {
-					answers++
-				}
-			}
-			t.Errorf("%d requests are in progress on one connection", streams)
-		})
-		io.WriteString(c, http2.ClientPreface)
-		f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-		for id := uint32(1); id < 2*streams; id += 2 {
-			if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: head, EndHeaders: true, EndStream: true}) != nil {
-				break // edge has closed the connection
-			}
-		}
-	}
-	clients.Wait()
-	if resp, body := b.client("http/1.1").get("/", good); resp.StatusCode != http.StatusOK {
-		t.Error(resp.Status, body)
-	}
-}
-
 // TestHandshakesCount checks that an incomplete handshake counts against the memory budget with the
 // bytes that its client has sent.
 func TestHandshakesCount(t *testing.T) {
