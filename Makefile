@@ -3,7 +3,7 @@
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-FUZZTIME ?= 300000x
+FUZZTIME ?= 60s
 STRESS   ?= 90m
 
 # gotestsum runs go test unchanged. At the end it repeats the failures, and counts the tests that ran
@@ -18,8 +18,8 @@ help: ## show this list
 build: ## build bin/edge, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/edge ./cmd/edge
 
-test: check unit ## run all checks: format, vet, lint, unit tests with -race, each fuzz target with 30,000 inputs, end-to-end tests on two real clusters
-	$(MAKE) fuzz FUZZTIME=30000x
+test: check unit ## run all checks: format, vet, lint, unit tests with -race, each fuzz target for 10 s, end-to-end tests on two real clusters
+	$(MAKE) fuzz FUZZTIME=10s
 	$(MAKE) e2e
 
 check: ## run gofmt, go vet and golangci-lint in both modules
@@ -53,12 +53,18 @@ soak: ## test long and slow streams through edge and directly: 2 GiB of stdin, s
 distance: ## measure downloads and uploads over links of 20, 50 and 100 ms, through edge and directly, and how fast edge drops a dead connection
 	cd e2e && $(GO) test -tags soak -count=1 -timeout 60m -v -run '^Test(DistanceTable|DeadConnection|ConnectionComesBack|HTTP1Upstream)' .
 
-# FUZZTIME is a number of inputs. A duration works too, but with Go 1.26 it fails a run now and then on a
-# busy machine, with "context deadline exceeded" and no failing input (golang/go#75804).
-fuzz: ## run each fuzz target with FUZZTIME inputs (300000x)
-	@set -e; for pkg in $$($(GO) list ./...); do \
+# With Go 1.26 a fuzz run fails now and then when its time is over, on a busy machine: its only message is
+# "context deadline exceeded", and there is no failing input (golang/go#75804, corrected in Go 1.27).
+# Such a run has found nothing, and counts as passed.
+fuzz: ## run each fuzz target for FUZZTIME (60s)
+	@set -e; log=$$(mktemp); trap 'rm -f $$log' EXIT; for pkg in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			echo "== $$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+			echo "== $$pkg $$target"; \
+			if $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg >$$log 2>&1; then tail -n 3 $$log; continue; fi; \
+			cat $$log; \
+			if grep -q 'Failing input written\|hung or terminated\|panic' $$log || \
+				[ "$$(grep -A 1 '^--- FAIL: ' $$log | tail -n 1)" != '    context deadline exceeded' ]; then exit 1; fi; \
+			echo "not a failure of $$target: golang/go#75804"; \
 		done; \
 	done
 
