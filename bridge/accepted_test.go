@@ -2,44 +2,90 @@ package bridge_test
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
 	"edge/bridge"
 )
 
-// TestCutBeforeAccepted checks that an attach does not block the container's later output if its
-// client disconnects right after the 101. The container runtime must keep nothing of such a session
-// that would delay the container's process.
+// TestCutBeforeAccepted checks that an attach does not block the container's later output if it
+// ends right after the 101: because its client disconnects, because edge ends the stream, or
+// because edge drains. The container runtime must keep nothing of such a session that would delay
+// the container's process.
 func TestCutBeforeAccepted(t *testing.T) {
-	for _, dial := range []struct {
+	for _, dialect := range []struct {
 		name string
-		cut  func(*testing.T, *world, string)
+		ask  func(c *rawConn, path string)
 	}{
-		{"WebSocket", func(t *testing.T, w *world, path string) { w.rawWebSocket(t, path, "channel.k8s.io").Close() }},
-		{"SPDY", func(t *testing.T, w *world, path string) { w.rawSPDY(t, path, "v4.channel.k8s.io").Close() }},
+		{"WebSocket", func(c *rawConn, path string) {
+			c.ask("", askWebSocket(path, "Sec-WebSocket-Protocol: channel.k8s.io")...)
+		}},
+		{"SPDY", func(c *rawConn, path string) { c.ask("", askSPDY(path, "v4.channel.k8s.io")...) }},
 	} {
-		for _, streaming := range upstreams {
-			t.Run(dial.name+" to "+string(streaming), func(t *testing.T) {
-				t.Parallel()
-				cutBeforeAccepted(t, streaming, dial.cut)
-			})
+		for _, end := range []struct {
+			name string
+			end  func(*world, []*rawConn)
+		}{
+			{"the client disconnects", disconnectEach},
+			{"edge ends the stream", endEach},
+			{"edge drains", drainAtFirst},
+		} {
+			for _, streaming := range upstreams {
+				t.Run(dialect.name+" to "+string(streaming)+", "+end.name, func(t *testing.T) {
+					t.Parallel()
+					cutBeforeAccepted(t, streaming, dialect.ask, end.end)
+				})
+			}
 		}
 	}
 }
 
-func cutBeforeAccepted(t *testing.T, streaming bridge.Streaming, cut func(*testing.T, *world, string)) {
+// disconnectEach disconnects each client as soon as its stream has begun.
+func disconnectEach(w *world, clients []*rawConn) {
+	for _, c := range clients {
+		if resp := c.answer(); resp.StatusCode != http.StatusSwitchingProtocols {
+			w.Fatalf("the answer is %s", resp.Status)
+		}
+		c.Close()
+	}
+}
+
+// endEach ends each stream as soon as edge lists it.
+func endEach(w *world, clients []*rawConn) {
+	told := map[string]bool{}
+	w.eventually("every stream in the list", func() bool {
+		for _, s := range w.handler.Streams() {
+			if !told[s.ID] && w.handler.EndStream(s.ID, bridge.CauseShutdown, "ended by the test") {
+				told[s.ID] = true
+			}
+		}
+		return len(told) == len(clients)
+	})
+	for _, c := range clients {
+		c.Close()
+	}
+}
+
+// drainAtFirst drains edge as soon as the first stream has begun.
+func drainAtFirst(w *world, clients []*rawConn) {
+	w.eventually("a stream", func() bool { return w.handler.Running() > 0 })
+	w.handler.Drain(w.Context())
+	for _, c := range clients {
+		c.Close()
+	}
+}
+
+func cutBeforeAccepted(t *testing.T, streaming bridge.Streaming, ask func(*rawConn, string), end func(*world, []*rawConn)) {
 	const (
 		clients = 40
 		ticks   = 20
 	)
 	var mu sync.Mutex
-	begun, wrote := 0, 0
+	wrote := 0
 	speak := make(chan struct{})
 	api := (&apiServer{run: func(p *process) error {
-		mu.Lock()
-		begun++
-		mu.Unlock()
 		<-speak
 		for i := range ticks {
 			fmt.Fprintln(p.out, i) // the container must continue although no client reads its output
@@ -51,15 +97,23 @@ func cutBeforeAccepted(t *testing.T, streaming bridge.Streaming, cut func(*testi
 	}}).start(t)
 	w := newWorld(t, api, speaking(streaming))
 	path := podURL(w.edge, "attach", "stdout=1").RequestURI()
+	var all []*rawConn
 	for range clients {
-		cut(t, w, path)
+		c := dialRaw(t, w.edge)
+		defer c.Close()
+		all = append(all, c)
 	}
-	w.ended(clients)
+	for _, c := range all {
+		ask(c, path)
+	}
+	end(w, all)
+	w.eventually("the end of every session", func() bool { return w.handler.Running() == 0 })
+	began := strings.Count(w.log.String(), `msg="session began"`)
 	close(speak)
-	defer func() { t.Logf("%d of %d attaches began, %d processes wrote all output", begun, clients, wrote) }()
+	defer func() { t.Logf("%d attaches began, %d processes wrote all output", began, wrote) }()
 	w.eventually("the complete output of every process", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return wrote == clients
+		return wrote == began
 	})
 }

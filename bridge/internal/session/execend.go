@@ -27,14 +27,9 @@ func (e *execSession) endInput(err error, closed bool) {
 		e.endUpstream()
 		e.awaitClientEnd()
 	case e.cause() != nil: // the client receives the final Status, or has received it
-	case errors.As(err, &protocol), errors.Is(err, streams.ErrReplies):
-		e.setCause(&breachError{err})
-		e.awaitAccepted()
-		e.up.Cut() // the output loop then sends the final Status or Close
-		e.awaitClientEnd()
-	case isPanic(err):
-		e.setCause(err)
-		e.up.Cut()
+	case errors.As(err, &protocol), errors.Is(err, streams.ErrReplies), isPanic(err):
+		e.setCause(clientError(err))
+		e.cutUpstream() // the output loop then sends the final Status or Close
 		e.awaitClientEnd()
 	case e.hasHalfClosed(err):
 		e.continueAfterHalfClose()

@@ -19,6 +19,7 @@ func (e *execSession) awaitStreams() bool {
 				return e.hasAllStreams()
 			}
 			over = nil
+			e.readAccepts()
 			late.Reset(e.Linger)
 		case <-late.C:
 			e.setCause(errNotOpened)
@@ -66,9 +67,8 @@ func (e *execSession) acceptedBy() time.Time {
 }
 
 // readAccepts reads from upstream until upstream has accepted the streams that edge opened there.
-// edge uses it if the session ends before the client has opened its own streams to edge. If edge
-// closed the connection upstream before its streams there are accepted, the container runtime would
-// block forever; the comment of awaitAccepted says why.
+// edge uses it if the session ends before the client has opened its own streams to edge, because
+// the output loop does not run yet. The comment of awaitAccepted says why edge waits.
 func (e *execSession) readAccepts() {
 	e.up.Conn.SetReadDeadline(e.acceptedBy())
 	for {

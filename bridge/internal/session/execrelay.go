@@ -11,6 +11,7 @@ import (
 // returns true if the session continues in other goroutines; the last of these calls over.
 func (e *execSession) run(over func()) (left bool) {
 	e.inputDone, e.outputDone, e.closeReceived = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	e.setAwaitOpen(e.awaitAccepted)
 	input := e.inputLoop(func() { close(e.inputDone) })
 	go e.runThen(input.run, input.atEnd)
 	if e.client.allOpened != nil && !e.awaitStreams() {

@@ -134,6 +134,29 @@ func (c *forwardConn) awaitAccepted() bool {
 	return false
 }
 
+// awaitOpen waits until upstream has accepted the streams of every connection, or the connection is
+// over, for at most the duration most.
+func (f *fanout) awaitOpen(most time.Duration) {
+	late := time.NewTimer(most)
+	defer late.Stop()
+	f.mu.Lock()
+	var opened []*forwardConn
+	for _, c := range f.conns {
+		if c.number >= 0 {
+			opened = append(opened, c)
+		}
+	}
+	f.mu.Unlock()
+	for _, c := range opened {
+		select {
+		case <-c.accepted:
+		case <-c.retired:
+		case <-late.C:
+			return
+		}
+	}
+}
+
 // noteFrame records a frame of the pod, and reports whether it was the last one. The connection was
 // clean if the client ended it, the pod ended both streams, and no error was reported.
 func (c *forwardConn) noteFrame(k streams.Kind, isError bool) (last bool) {

@@ -67,7 +67,7 @@ func (g *Registry) add(s *session) {
 	defer g.mu.Unlock()
 	g.running[s.ID] = s
 	if g.draining {
-		go s.stop(errShutdown)
+		s.stop(errShutdown)
 	}
 }
 
@@ -112,7 +112,7 @@ func (g *Registry) Drain(ctx context.Context) {
 	g.mu.Unlock()
 
 	for _, s := range g.sessions() {
-		go s.stop(errShutdown) // in parallel, because each session may need time to end
+		s.stop(errShutdown)
 	}
 	select {
 	case <-g.none:

@@ -32,7 +32,7 @@ type Params struct {
 // request, its buffers and a deep stack, which is about 20 KiB for each idle session.
 func (g *Registry) Run(p Params) {
 	s := &session{
-		Description: p.Description, log: p.Log, Times: p.Times, done: make(chan struct{}), idlePoller: &g.idlePoller,
+		Description: p.Description, log: p.Log, Times: p.Times, done: make(chan struct{}), prepared: make(chan struct{}), idlePoller: &g.idlePoller,
 		answersPings: p.AnswersPings, onLost: p.OnLost, onEnd: p.OnEnd,
 	}
 	s.logBegin()

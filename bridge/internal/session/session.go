@@ -68,6 +68,10 @@ type session struct {
 	Times
 
 	down, up *leg.Leg
+	// awaitOpen waits, for a limited time, until upstream has accepted the streams that edge opened
+	// there. It is valid after prepared is closed.
+	awaitOpen func()
+	prepared  chan struct{}
 	// idlePoller waits for bytes on connections whose relay loops have given up their goroutine.
 	// nil: a goroutine waits.
 	idlePoller *leg.IdlePoller
@@ -113,7 +117,9 @@ func (s *session) cause() error {
 // notice this: while upstream does not read stdin, edge does not read from the client.
 func (s *session) clientLost() {
 	if s.cause() == nil {
-		s.abort(errClientGone)
+		s.setCause(errClientGone)
+		s.down.Cut()
+		go s.cutUpstream() // the caller may hold a lock that the relay loops need to end
 	}
 }
 
@@ -122,6 +128,24 @@ func (s *session) abort(cause error) {
 	s.setCause(cause)
 	s.up.Cut()
 	s.down.Cut()
+}
+
+// cutUpstream closes the connection to upstream as soon as upstream has accepted its streams. The
+// comment of execSession.awaitAccepted says why.
+func (s *session) cutUpstream() {
+	await(s.prepared, s.Linger)
+	select {
+	case <-s.prepared:
+		s.awaitOpen()
+	default: // the session could not even be prepared
+	}
+	s.up.Cut()
+}
+
+// setAwaitOpen sets awaitOpen.
+func (s *session) setAwaitOpen(awaitOpen func()) {
+	s.awaitOpen = awaitOpen
+	close(s.prepared)
 }
 
 // describe returns the log fields of a session, for the lines at its begin and its end.
@@ -188,10 +212,10 @@ func (s *session) finish() {
 }
 
 // stop ends the session because edge decides so. It cuts upstream only, so that the output loop can
-// still send the reason to the client.
+// still send the reason to the client. It does not wait.
 func (s *session) stop(cause error) {
 	s.setCause(cause)
-	s.up.Cut()
+	go s.cutUpstream()
 }
 
 // keepalives starts the timer that sends the session's keepalives. It is the session's only timer.

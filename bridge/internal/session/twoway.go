@@ -35,8 +35,8 @@ type twoWayKind interface {
 	// answersLate reports whether edge answers the client's Close only after upstream has read all
 	// data that the client sent before it.
 	answersLate() bool
-	// awaitOpen waits, after the client has violated its protocol, until upstream can be cut, for
-	// at most the duration most.
+	// awaitOpen waits until upstream has accepted the streams that edge opened there, for at most
+	// the duration most.
 	awaitOpen(most time.Duration)
 	// settle waits, after the client's last frame, until upstream has received the client's data.
 	settle(t *twoWay)
@@ -82,6 +82,7 @@ type closeReceiver interface {
 // before the end.
 func (t *twoWay) run() {
 	t.inputDone = make(chan struct{})
+	t.setAwaitOpen(func() { t.kind.awaitOpen(t.Linger) })
 	go func() {
 		defer close(t.inputDone)
 		defer t.recoverPanic()
