@@ -16,6 +16,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"edge/bridge"
 	"edge/impersonate"
@@ -380,7 +382,7 @@ func TestCut(t *testing.T) {
 		if n := count.take(); n != 1 {
 			t.Errorf("exec %d: %d requests upstream", session, n)
 		}
-		if cut := got.err != nil && strings.Contains(got.err.Error(), "could not be reached"); cut != (session < 3) {
+		if cut := got.err != nil && strings.Contains(got.err.Error(), "ended before its answer: the requested action may have been done"); cut != (session < 3) {
 			t.Errorf("exec %d: %+v", session, got)
 		}
 	}
@@ -464,7 +466,7 @@ func TestWebSocketFirst(t *testing.T) {
 		"old, no SPDY, without stdin": {carrier: "takes SPDY off", old: true, upstream: "websocket v4.channel.k8s.io", requests: 1},
 		"old, no SPDY":                {carrier: "takes SPDY off", old: true, stdin: "x", requests: 2, says: "neither over WebSocket (v5.channel.k8s.io: 403 Forbidden) nor over SPDY (400 Bad Request)"},
 		"old, SPDY refused":           {carrier: "refuses SPDY", old: true, stdin: "x", requests: 2, says: "nor over SPDY (403 Forbidden)"},
-		"old, SPDY cut":               {carrier: "cuts SPDY", old: true, stdin: "x", requests: 2, says: "could not be reached"},
+		"old, SPDY cut":               {carrier: "cuts SPDY", old: true, stdin: "x", requests: 2, says: "may have been done"},
 		"may create, but not get":     {carrier: "denies get", stdin: "x", upstream: "SPDY/3.1 v4.channel.k8s.io", requests: 2},
 		"may not get, no SPDY":        {carrier: "denies get, no SPDY", stdin: "x", requests: 2, says: "cannot get"},
 	} {
@@ -513,8 +515,58 @@ func TestBegunIsFinal(t *testing.T) {
 			}
 		}))}, speaking(streaming))
 		got := clientNamed("spdy v4").do(t, w.edge, command{})
-		if n := count.take(); n != 1 || got.err == nil || !strings.Contains(got.err.Error(), "another protocol") {
+		if n := count.take(); n != 1 || got.err == nil || !strings.Contains(got.err.Error(), "another protocol than edge requested: the requested action may have been done") {
 			t.Errorf("%s: %d requests upstream, ended with %v", streaming, n, got.err)
+		}
+	}
+}
+
+// TestLostExec checks what a client is told if the connection of its exec's upgrade to the API
+// server ends before the answer. Over WebSocket the API server may already run the command. kubectl
+// then must not send the exec again over SPDY, as it does after any refusal of its WebSocket. Over
+// SPDY nothing runs yet, and kubectl's second request is the one that may succeed.
+func TestLostExec(t *testing.T) {
+	cut := func(w http.ResponseWriter, _ *http.Request) {
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			conn.Close()
+		}
+	}
+	for _, streaming := range upstreams {
+		t.Run(string(streaming), func(t *testing.T) {
+			var count requestCounter
+			w := newWorld(t, versioned{count.streams(http.HandlerFunc(cut))}, speaking(streaming))
+			for _, c := range execClients {
+				got := c.do(t, w.edge, command{})
+				want := "ended before its answer: the requested action may have been done"
+				if c.name == "websocket v5" && streaming == bridge.StreamingWebSocket {
+					want = "the session ended before the command's outcome was known: the API server ended the session without a Status"
+				}
+				if n := count.take(); n != 1 || got.err == nil || !strings.Contains(got.err.Error(), want) {
+					t.Errorf("%s: %d requests upstream, ended with %v", c.name, n, got.err)
+				}
+			}
+			websocket, spdy := clientNamed("websocket v5").executor(w.edge, "exec", "command=run&stdout=true"), clientNamed("spdy v5").executor(w.edge, "exec", "command=run&stdout=true")
+			kubectl := must(remotecommand.NewFallbackExecutor(websocket, spdy, httpstream.IsUpgradeFailure))
+			err := kubectl.StreamWithContext(t.Context(), remotecommand.StreamOptions{Stdout: io.Discard})
+			want := map[bridge.Streaming]int{bridge.StreamingWebSocket: 1, bridge.StreamingSPDY: 2}[streaming]
+			if n := count.take(); n != want || err == nil {
+				t.Errorf("kubectl: %d requests upstream, want %d; ended with %v", n, want, err)
+			}
+		})
+	}
+}
+
+// TestUnreachedUpgrade checks the answer to an upgrade for which edge gets no connection to the API
+// server: nothing may have been done.
+func TestUnreachedUpgrade(t *testing.T) {
+	nowhere := unusedAddress(t)
+	for _, streaming := range upstreams {
+		w := newWorld(t, http.NotFoundHandler(), speaking(streaming), func(c *bridge.Config) { c.Upstream.Host = "https://" + nowhere })
+		for _, c := range execClients {
+			got := c.do(t, w.edge, command{})
+			if got.err == nil || !strings.Contains(got.err.Error(), "could not be reached") || strings.Contains(got.err.Error(), "may have been done") {
+				t.Errorf("%s, %s: ended with %v", streaming, c.name, got.err)
+			}
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"edge/bridge/internal/status"
 	"edge/bridge/internal/upstream"
 	"edge/impersonate"
+	"edge/streams/ws"
 )
 
 // serveUpgrade serves a stream. It chooses the client's dialect (protocol and subprotocol) and
@@ -68,8 +69,12 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		if r.Context().Err() != nil {
 			panic(http.ErrAbortHandler)
 		}
-		deny(h.upgradeError(d, err))
-		return
+		refusal := h.upgradeError(d, err)
+		if !isFallingBack(d) || !up.MayHaveBegun(err) {
+			deny(refusal)
+			return
+		}
+		up = up.Ended()
 	}
 	if up.Conn == nil {
 		h.refusals.rememberUpstreams(key, up.Response)
@@ -129,10 +134,29 @@ func (h *Handler) upgradeError(d negotiate.Dialect, err error) error {
 	}
 	if errors.Is(err, negotiate.ErrNotSwitched) {
 		h.log.Warn("invalid response of the API server to an upgrade", "verb", d.Target.Verb, "error", err.Error())
-		return status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol than edge requested")
+		message := "edge: the API server answered the upgrade with another protocol than edge requested"
+		if errors.Is(err, negotiate.ErrBegun) && d.Target.Verb == negotiate.VerbExec {
+			message += upstream.MayBeDone
+		}
+		return status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, message)
 	}
 	h.log.Warn("API server did not answer an upgrade request", "verb", d.Target.Verb, "error", err.Error())
-	return upstream.GatewayError(http.MethodGet, err)
+	method := d.Own.Method
+	switch {
+	case d.Target.Verb == negotiate.VerbExec:
+		method = http.MethodPost // also if the client requested the exec by GET
+	case d.Target.IsStream():
+		method = http.MethodGet // to attach or to forward ports twice changes nothing
+	}
+	return upstream.GatewayError(method, err)
+}
+
+// isFallingBack reports whether the client is one that requests the exec again over SPDY if the
+// WebSocket is refused, as kubectl does. If the command may have begun, edge accepts the WebSocket
+// of such a client, and reports the failure in the final Status, as the API server does. Otherwise
+// the client would run the command twice.
+func isFallingBack(d negotiate.Dialect) bool {
+	return d.Kind == negotiate.WebSocketExec && d.Target.Verb == negotiate.VerbExec && d.Version == ws.V5Channel
 }
 
 // passOn copies an upstream refusal to the client unchanged: status, headers and body.

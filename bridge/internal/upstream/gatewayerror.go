@@ -17,6 +17,9 @@ import (
 // process and edge could not send again. After that time edge has a new connection.
 const unprocessedRetry = 1
 
+// MayBeDone is the end of the message for a client whose action may have been done.
+const MayBeDone = ": the requested action may have been done"
+
 // GatewayError maps err to the client's error: the client's request body failed, or the API server
 // did not answer. The message states whether the request may have been done. Details such as
 // addresses appear only in the log.
@@ -41,7 +44,7 @@ func GatewayError(method string, err error) error {
 		message = "edge: the connection to the API server ended before its answer"
 	}
 	if lost && !roundtrip.OnlyReads(method) {
-		message += ": the requested action may have been done"
+		message += MayBeDone
 	}
 	return status.New(status.ReasonUpstream, code, reason, message)
 }

@@ -184,7 +184,7 @@ func (up *Cluster) askWebSocket(ctx context.Context, d Request) (Answer, error) 
 }
 
 // try sends one upgrade request, which offers the API server the protocols in the parameter link,
-// and checks the answer.
+// and checks the answer. After an error the answer has the offer only.
 func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (Answer, error) {
 	header := d.Header.Clone()
 	link.SetHeader(header)
@@ -193,14 +193,14 @@ func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (An
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	})
 	if err != nil {
-		return Answer{}, &unansweredError{err}
+		return Answer{Offer: link}, &unansweredError{err}
 	}
 	if conn == nil {
 		return Answer{Response: resp}, nil
 	}
 	if err := link.Check(resp.Header); err != nil {
 		conn.Close()
-		return Answer{}, err
+		return Answer{Offer: link}, err
 	}
 	return Answer{Offer: link, Conn: conn, Response: resp}, nil
 }

@@ -58,13 +58,16 @@ func newRoute(cfg *rest.Config, base *url.URL, doubt *roundtrip.Doubt, windows *
 
 // switchProtocols sends the upgrade request req. After a 101 the caller owns the connection. After
 // any other answer conn is nil and the caller closes the response's body. Redirects are not
-// followed (CVE-2018-1002105, CVE-2022-3172).
+// followed (CVE-2018-1002105, CVE-2022-3172). An error is a roundtrip.ErrUnreached or ErrLost.
 func (r route) switchProtocols(ctx context.Context, req *http.Request) (conn net.Conn, resp *http.Response, err error) {
 	var raw net.Conn
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { raw = info.Conn }}
 	resp, err = r.upgrade.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
-	if err != nil {
-		return nil, nil, err
+	switch {
+	case err != nil && raw == nil:
+		return nil, nil, fmt.Errorf("%w: %w", roundtrip.ErrUnreached, err)
+	case err != nil:
+		return nil, nil, fmt.Errorf("%w: %w", roundtrip.ErrLost, err)
 	}
 	if c, ok := raw.(spareConn); ok {
 		raw = c.Conn

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/bridge/internal/negotiate"
+	"edge/bridge/internal/roundtrip"
 )
 
 // An Answer is the answer to an upgrade request. It has either Conn, a connection that speaks
@@ -41,6 +42,21 @@ func (a Answer) close() {
 	if a.Conn == nil && a.Response != nil {
 		a.Response.Body.Close()
 	}
+}
+
+// MayHaveBegun reports whether the API server may already run the command although the exec's
+// upgrade failed with err. Over WebSocket the API server opens the container runtime's streams by
+// itself, right after its 101. Over SPDY edge opens them, and has not done so.
+func (a Answer) MayHaveBegun(err error) bool {
+	isLost := errors.Is(err, negotiate.ErrBegun) || errors.Is(err, roundtrip.ErrLost)
+	return isLost && a.Offer.Protocol == negotiate.WebSocket
+}
+
+// Ended returns an answer whose connection upstream has already closed.
+func (a Answer) Ended() Answer {
+	conn, far := net.Pipe()
+	far.Close()
+	return Answer{Offer: a.Offer, Conn: conn, Response: &http.Response{Header: http.Header{}}}
 }
 
 // isForbidden reports whether an authorizer refused the upgrade request, or edge's access review
