@@ -17,23 +17,24 @@ type registered struct {
 // registry holds all connections of a Server except hijacked ones. Its lists are in the order in
 // which connections are closed to make room for new connections.
 type registry struct {
-	mu          sync.Mutex
-	most        int           // maximum number of open connections; 0: no limit
-	unknownIdle time.Duration // idle timeout of an unauthenticated connection; 0: no timeout
-	open        int
-	ended       chan struct{} // closed when, after a call of the method close, no connection is left
-	closed      bool
+	mu     sync.Mutex
+	most   int // maximum number of open connections; 0: no limit
+	open   int
+	ended  chan struct{} // closed when, after a call of the method close, no connection is left
+	closed bool
 
 	waiting list // unauthenticated: in a handshake, between requests, or with only refused requests in progress
 	resting list // authenticated, with no request in progress
 	busy    list
-
-	sweep *time.Timer // timer for unknownIdle; nil: no connection is waiting
 }
 
 // list is a doubly linked list of connections. Its head is the connection that has been in the list
 // longest.
-type list struct{ head, tail *Conn }
+type list struct {
+	head, tail *Conn
+	idle       time.Duration // idle timeout of the connections; 0: no timeout
+	sweep      *time.Timer   // timer for the field idle; nil: the list is empty
+}
 
 // admit adds a new connection and reports whether it was added. At the limit, admit first closes
 // the unauthenticated connection that has been waiting longest, or else the authenticated
@@ -191,8 +192,8 @@ func (r *registry) put(c *Conn, l *list) {
 		l.tail.next = c
 	}
 	l.tail = c
-	if l == &r.waiting && r.sweep == nil && r.unknownIdle > 0 {
-		r.sweep = time.AfterFunc(r.unknownIdle, r.sweepWaiting)
+	if l.sweep == nil && l.idle > 0 {
+		l.sweep = time.AfterFunc(l.idle, func() { r.sweepIdle(l) })
 	}
 }
 
@@ -200,61 +201,68 @@ func (r *registry) unlink(c *Conn) {
 	if c.in == nil {
 		return
 	}
+	l := c.in
 	if c.prev == nil {
-		c.in.head = c.next
+		l.head = c.next
 	} else {
 		c.prev.next = c.next
 	}
 	if c.next == nil {
-		c.in.tail = c.prev
+		l.tail = c.prev
 	} else {
 		c.next.prev = c.prev
 	}
 	c.in, c.prev, c.next = nil, nil, nil
+	if l.head == nil && l.sweep != nil {
+		l.sweep.Stop()
+		l.sweep = nil
+	}
 }
 
 func (r *registry) remove(c *Conn) {
 	r.unlink(c)
 	r.open--
-	if r.sweep != nil && r.waiting.head == nil {
-		r.sweep.Stop()
-		r.sweep = nil
-	}
 	if r.closed && r.open == 0 {
 		close(r.ended)
 	}
 }
 
-// sweepWaiting closes the unauthenticated connections that have been idle for longer than
-// unknownIdle. It then sets the timer for the connection whose timeout ends next: one timer serves
-// all connections.
-func (r *registry) sweepWaiting() {
+// sweepIdle ends the connections of the list l that have been idle for longer than its timeout. It
+// then sets the timer for the connection whose timeout ends next: one timer serves all connections
+// of the list. net/http itself ends authenticated HTTP/1.1 connections.
+func (r *registry) sweepIdle(l *list) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sweep == nil {
+	if l.sweep == nil {
 		return
 	}
-	r.sweep = nil
 	now := time.Now()
-	next := time.Duration(0)
-	for c := r.waiting.head; c != nil && next == 0; {
+	next := l.idle
+	for c := l.head; c != nil; {
 		following := c.next
-		if wait := c.placed.Add(r.unknownIdle).Sub(now); wait > 0 {
+		if wait := c.placed.Add(l.idle).Sub(now); wait > 0 {
 			next = wait
-		} else if c.atRest { // if false, a refused request is in progress, and its answer has a write timeout of its own
-			r.unlink(c)
-			r.open--
+			break
+		}
+		switch {
+		case !c.atRest: // a refused request is in progress, and its answer has a write timeout of its own
+		case l == &r.waiting:
+			r.remove(c)
 			c.cut()
+		case c.framed:
+			r.put(c, l)
+			go c.goAway()
 		}
 		c = following
 	}
-	if r.closed && r.open == 0 {
-		close(r.ended)
+	if l.sweep != nil {
+		l.sweep.Reset(next)
 	}
-	if r.waiting.head != nil {
-		if next == 0 {
-			next = r.unknownIdle
-		}
-		r.sweep = time.AfterFunc(next, r.sweepWaiting)
-	}
+}
+
+// isResting reports whether the connection c is authenticated and no request is in progress on it.
+func (r *registry) isResting(c *Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return c.in == &r.resting
 }

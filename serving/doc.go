@@ -25,6 +25,7 @@
 //	connlistener.go                   passes connections after their handshake to net/http
 //	handler.go                        checks on a request before the handler sees it
 //	refusal.go                        Status answers that no handler writes
+//	goaway.go                         the end of an idle HTTP/2 connection
 //	linger.go                         keeps a refused connection until its client has read why
 //	verifypeer.go                     the limit of certificates in a client's chain
 //	headervalues*.go                  lifts Go 1.27's limit on the number of header values

@@ -11,18 +11,29 @@ const (
 	fewFields = 10
 )
 
-// serve runs for each request before the handler. It ends a connection with too many 401 answers,
-// charges the header to the memory budget while the handler runs, and refuses an HTTP/2 header that
-// is too large.
+// serve runs for each request. It ends a connection with too many 401 answers, and charges an
+// unauthenticated connection's request to the memory budget: its header until its handler has
+// returned, and its answer until the client's flow control window has allowed all of it.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := Of(r)
 	if c.ending() {
 		w.Header().Set("Connection", "close") // over HTTP/2, package http2 then sends GOAWAY
 	}
-	if !c.known.Load() {
-		cost := s.budget.begin(c)
-		defer s.budget.end(c, cost)
+	if c.known.Load() {
+		s.handle(w, r)
+		return
 	}
+	cost := s.budget.begin(c)
+	defer func() { s.budget.end(c, cost) }()
+	s.handle(w, r)
+	if r.ProtoMajor == 2 {
+		cost += s.budget.answer(c)
+		_ = http.NewResponseController(w).Flush() // waits for the client; an error means that it has disconnected
+	}
+}
+
+// handle calls the handler, or refuses an HTTP/2 header that is too large.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 2 && headerSize(r) > s.maxHeader()+fewFields*fieldBytes {
 		headersTooLarge(s.maxHeader()).write(w)
 		return

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// headerBudget is the limit, in bytes, for the headers and handshakes of all unauthenticated
-	// connections of a Server together. An edge with little memory can spare 64 MiB. That is enough
+	// headerBudget is the limit, in bytes, for the headers, handshakes and unread HTTP/2 answers of
+	// all unauthenticated connections of a Server together. An edge with little memory can spare 64 MiB. That is enough
 	// for 64 requests of the largest allowed size, or 16,000 requests of usual size.
 	headerBudget = 64 << 20
 	// mostAge is the greatest age that the method victim uses when it chooses a connection to
@@ -16,6 +16,10 @@ const (
 	// leastAge is the least age that the method victim uses when it chooses a connection to close.
 	// Among connections that all came just now, the one that holds most bytes is closed first.
 	leastAge = time.Millisecond
+	// answerCost is what an HTTP/2 answer costs, in bytes, from the end of its handler until the
+	// client's flow control window has allowed all of it: a goroutine, a stream and a buffer,
+	// measured together as 14 KiB.
+	answerCost = 16 << 10
 	// maxWhole limits how many complete headers of one connection, whose handlers have not started,
 	// are charged separately: four times the usual limit of concurrent HTTP/2 streams (250). Beyond
 	// maxWhole the oldest header is no longer charged.
@@ -37,7 +41,8 @@ type charged struct {
 	free    bool      // true: the connection no longer counts against the memory budget
 }
 
-// budget is the memory that all unauthenticated connections share for headers and handshakes.
+// budget is the memory that all unauthenticated connections share for headers, handshakes and
+// unread HTTP/2 answers.
 type budget struct {
 	mu      sync.Mutex
 	limit   int64
@@ -72,13 +77,21 @@ func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 			c.reading = 0
 		}
 	}
+	stays = b.evict(c)
+	b.mu.Unlock()
+	return stays
+}
+
+// evict closes connections while the budget is exceeded. It does not close the connection reader,
+// whose Read is counting bytes, but returns false if that one is to be closed; reader may be nil.
+func (b *budget) evict(reader *Conn) (stays bool) {
 	stays = true
 	for b.used > b.limit {
 		victim := b.victim()
 		b.release(victim)
 		victim.evicted.Store(true)
 		switch {
-		case victim == c:
+		case victim == reader:
 			stays = false
 		case victim.answerable():
 			victim.above.Conn.SetReadDeadline(longAgo) // wakes the connection's reader, which then sends the refusal
@@ -86,7 +99,6 @@ func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 			victim.cut()
 		}
 	}
-	b.mu.Unlock()
 	return stays
 }
 
@@ -161,7 +173,20 @@ func (b *budget) begin(c *Conn) (cost int64) {
 	return cost
 }
 
-// end frees the bytes of the budget that a header held, because its handler has ended.
+// answer charges the connection for an answer whose handler has returned but which may wait for its
+// client. It returns the cost, which the caller adds to that of begin.
+func (b *budget) answer(c *Conn) (cost int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.free {
+		return 0
+	}
+	b.hold(c, answerCost)
+	b.evict(nil)
+	return answerCost
+}
+
+// end frees the bytes of the budget that a request held, because its handler has ended.
 func (b *budget) end(c *Conn, cost int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -153,6 +153,47 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	}
 }
 
+// TestAnswersThatNobodyReads checks that a client which sends many requests at once on a new HTTP/2
+// connection, and reads no answer, loses its connection, because answers count against the memory
+// budget until their clients take them. A new client is still served. The requests are anonymous,
+// because after a few 401 answers edge reads no more requests of a connection.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	const streams = 100
+	b := limited(t, gate(hello), (streams-1)*answerCost)
+	head := block(t, headersOf("")...)
+	var clients sync.WaitGroup
+	for range 10 {
+		c := b.client("h2")
+		f := http2.NewFramer(c, c)
+		clients.Go(func() {
+			for answers := 0; ; {
+				frame, err := f.ReadFrame()
+				if err != nil {
+					return // edge has closed the connection
+				}
+				if _, ok := frame.(*http2.HeadersFrame); ok {
+					answers++
+				}
+				if answers == streams {
+					t.Errorf("edge keeps %d answers for one connection", streams)
+					return
+				}
+			}
+		})
+		io.WriteString(c, http2.ClientPreface)
+		f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		for id := uint32(1); id < 2*streams; id += 2 {
+			if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: head, EndHeaders: true, EndStream: true}) != nil {
+				break // edge has closed the connection
+			}
+		}
+	}
+	clients.Wait()
+	if resp, body := b.client("http/1.1").get("/", good); resp.StatusCode != http.StatusOK {
+		t.Error(resp.Status, body)
+	}
+}
+
 // TestHandshakesCount checks that an incomplete handshake counts against the memory budget with the
 // bytes that its client has sent.
 func TestHandshakesCount(t *testing.T) {

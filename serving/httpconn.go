@@ -3,6 +3,7 @@ package serving
 import (
 	"crypto/tls"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -10,7 +11,8 @@ import (
 type httpConn struct {
 	net.Conn
 	c       *Conn
-	bounded bool // true: the method boundWrite has set a write deadline
+	bounded bool       // true: the method boundWrite has set a write deadline
+	writing sync.Mutex // held during a write over HTTP/2
 }
 
 func (a *httpConn) owner() *Conn { return a.c }
@@ -50,11 +52,10 @@ func (a *httpConn) Read(p []byte) (int, error) {
 // not read.
 const unknownWriteTime = time.Minute
 
-// boundWrite sets the deadline of the next write to an unauthenticated client, for HTTP/2 only.
-// HTTP/2 has one write at a time; over HTTP/1.1 a refusal has a deadline of its own.
+// boundWrite sets the deadline of the next write to an unauthenticated client, for HTTP/2 only:
+// over HTTP/1.1 a refusal has a deadline of its own.
 func (a *httpConn) boundWrite() {
 	switch {
-	case !a.c.framed:
 	case !a.c.known.Load():
 		a.Conn.SetWriteDeadline(time.Now().Add(unknownWriteTime))
 		a.bounded = true
@@ -67,7 +68,11 @@ func (a *httpConn) boundWrite() {
 // Write replaces the plain-text 431 that net/http itself writes, without calling a handler, with a
 // Status.
 func (a *httpConn) Write(p []byte) (int, error) {
-	a.boundWrite()
+	if a.c.framed {
+		a.writing.Lock()
+		defer a.writing.Unlock()
+		a.boundWrite()
+	}
 	if len(p) == len(tooLarge) && string(p) == tooLarge {
 		_, err := a.Conn.Write(headersTooLarge(a.c.server.maxHeader()).onTheWire())
 		return len(p), err

@@ -4,11 +4,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"golang.org/x/net/http2"
 )
@@ -199,4 +201,71 @@ func TestNothingIsTaken(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestEndedConnectionIsFreed checks that edge keeps nothing of an HTTP/2 connection that has ended
+// while a request was in progress, such as a watch.
+func TestEndedConnectionIsFreed(t *testing.T) {
+	served := make(chan weak.Pointer[Conn], 1)
+	b := start(t, func(_ http.ResponseWriter, r *http.Request) {
+		Of(r).Authenticated()
+		served <- weak.Make(Of(r))
+		<-r.Context().Done()
+	}, Config{IdleTimeout: time.Hour})
+	c := b.client("h2")
+	io.WriteString(c, http2.ClientPreface)
+	f := http2.NewFramer(c, nil)
+	f.WriteSettings()
+	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block(t, headersOf("")...), EndHeaders: true, EndStream: true})
+	conn := <-served
+	c.Close()
+	for end := time.Now().Add(time.Minute); conn.Value() != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("edge keeps the connection")
+		}
+		runtime.GC()
+	}
+}
+
+// TestIdleClientIsTold checks that edge sends an idle HTTP/2 client a GOAWAY, and serves a request
+// that was on its way then.
+func TestIdleClientIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := piped(t, gate(hello), Config{IdleTimeout: time.Hour})
+		c := b.client("h2")
+		io.WriteString(c, http2.ClientPreface)
+		f := http2.NewFramer(c, c)
+		f.WriteSettings()
+		head := block(t, headersOf("Bearer good")...)
+		sent, goneAway, ends := 0, 0, 0
+		for {
+			if sent == goneAway && sent < 2 {
+				f.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*sent + 1), BlockFragment: head, EndHeaders: true, EndStream: true})
+				sent++
+			}
+			frame, err := f.ReadFrame()
+			if err != nil {
+				break
+			}
+			switch frame := frame.(type) {
+			case *http2.GoAwayFrame:
+				if goneAway++; frame.LastStreamID != anyStream || frame.ErrCode != http2.ErrCodeNo {
+					t.Error(frame)
+				}
+			case *http2.SettingsFrame:
+				if !frame.IsAck() {
+					f.WriteSettingsAck()
+				}
+			case *http2.PingFrame:
+				f.WritePing(true, frame.Data)
+			case *http2.DataFrame:
+				if frame.StreamEnded() {
+					ends++
+				}
+			}
+		}
+		if goneAway != 1 || ends != 2 {
+			t.Errorf("%d GOAWAY, want 1; %d answers, want 2: the second request is sent after the GOAWAY", goneAway, ends)
+		}
+	})
 }

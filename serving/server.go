@@ -78,7 +78,10 @@ func New(base *http.Server, cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, handler: base.Handler, log: base.ErrorLog, shake: base.ReadHeaderTimeout,
 		http1: base, maxHeaderSize: base.MaxHeaderBytes,
-		conns:  registry{most: cfg.MaxConnections, unknownIdle: cfg.UnknownIdleTimeout, ended: make(chan struct{})},
+		conns: registry{
+			most: cfg.MaxConnections, ended: make(chan struct{}),
+			waiting: list{idle: cfg.UnknownIdleTimeout}, resting: list{idle: cfg.IdleTimeout},
+		},
 		budget: budget{limit: headerBudget, holders: make(map[*Conn]struct{})},
 		ready:  newConnListener(),
 	}
@@ -93,7 +96,7 @@ func New(base *http.Server, cfg Config) *Server {
 	if cfg.HTTP2Streams > 0 {
 		s.http2 = &http.Server{ //nolint:gosec // G112: UnknownIdleTimeout ends a header that drips, see TestNothingComes
 			MaxHeaderBytes: 2 * s.maxHeader(), // twice the limit: the method serve refuses a header between the two with a Status, package http2 a larger one without
-			ErrorLog:       base.ErrorLog, ConnState: s.changed, IdleTimeout: cfg.IdleTimeout,
+			ErrorLog:       base.ErrorLog, ConnState: s.changed,
 		}
 		anyHeaderValues(s.http2)
 		s.wide, s.narrow = s.newHTTP2(1), s.newHTTP2(2)
@@ -102,11 +105,12 @@ func New(base *http.Server, cfg Config) *Server {
 }
 
 // newHTTP2 returns an HTTP/2 server whose flow control windows are the full size divided by part.
-// http.Server's own HTTP/2 needs a *tls.Conn, and edge could not count headers there.
+// http.Server's own HTTP/2 needs a *tls.Conn, and edge could not count headers there. The idle
+// timeout is that of the registry. Package http2 starts its own anew when a connection ends with
+// open streams, such as watches, and keeps the connection's memory until the timeout is over.
 func (s *Server) newHTTP2(part int32) *http2.Server {
 	h := &http2.Server{
 		MaxConcurrentStreams:         s.cfg.HTTP2Streams,
-		IdleTimeout:                  s.cfg.IdleTimeout,
 		ReadIdleTimeout:              http2ReadIdle,
 		PingTimeout:                  http2PingTimeout,
 		MaxReadFrameSize:             http2FrameBytes,

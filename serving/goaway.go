@@ -1,0 +1,49 @@
+package serving
+
+import (
+	"bytes"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+const (
+	// goAwayTime is the timeout for writing a GOAWAY, and then how long an idle connection stays
+	// open after it. Within one round trip the client may still send a request, which edge serves.
+	goAwayTime = 5 * time.Second
+	// anyStream is the last stream id in a GOAWAY that refuses no request on its way to edge (RFC
+	// 9113, section 6.8).
+	anyStream = 1<<31 - 1
+)
+
+// goAwayFrame is an encoded GOAWAY frame with the last stream id anyStream and without an error.
+var goAwayFrame = func() []byte {
+	var b bytes.Buffer
+	if err := http2.NewFramer(&b, nil).WriteGoAway(anyStream, http2.ErrCodeNo, nil); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}()
+
+// goAway tells the client of an idle HTTP/2 connection to send no more requests on it, and closes
+// the connection after goAwayTime if no request has come. On an idle connection package http2 writes
+// only short frames, such as PING, each in one write, so that the GOAWAY is not written inside
+// another frame. The lock is held for long only if the client does not read; the unanswered PING
+// then ends the connection.
+func (c *Conn) goAway() {
+	c.above.writing.Lock()
+	isResting := c.server.conns.isResting(c)
+	if isResting {
+		c.above.Conn.SetWriteDeadline(time.Now().Add(goAwayTime))
+		_, _ = c.above.Conn.Write(goAwayFrame) // after an error the connection is closed all the same
+		c.above.Conn.SetWriteDeadline(time.Time{})
+	}
+	c.above.writing.Unlock()
+	if isResting {
+		time.AfterFunc(goAwayTime, func() {
+			if c.server.conns.isResting(c) {
+				c.cut()
+			}
+		})
+	}
+}
