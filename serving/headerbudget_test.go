@@ -153,10 +153,11 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestAnswersThatNobodyReads is a row of the attack corpus in docs/security.md. It checks that a client which sends many requests at once on a new HTTP/2
-// connection, and reads no answer, loses its connection, because answers count against the memory
-// budget until their clients take them. A new client is still served. The requests are anonymous,
-// because after a few 401 answers edge reads no more requests of a connection.
+// TestAnswersThatNobodyReads is a row of the attack corpus in docs/security.md. It checks that a
+// client which sends many requests at once on a new HTTP/2 connection, and reads no answer, loses
+// its connection, because answers count against the memory budget until their clients take them. A
+// new client is still served. The requests are anonymous, because after a few 401 answers edge
+// reads no more requests of a connection.
 func TestAnswersThatNobodyReads(t *testing.T) {
 	const streams = 100
 	b := limited(t, gate(hello), (streams-1)*answerCost)
