@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -64,17 +65,10 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		}
 	}()
 
-	up, err := h.cluster.Connect(r.Context(), asked)
+	up, err := h.connect(r.Context(), asked)
 	if err != nil {
-		if r.Context().Err() != nil {
-			panic(http.ErrAbortHandler)
-		}
-		refusal := h.upgradeError(d, err)
-		if !isFallingBack(d) || !up.MayHaveBegun(err) {
-			deny(refusal)
-			return
-		}
-		up = up.Ended()
+		deny(err)
+		return
 	}
 	if up.Conn == nil {
 		h.refusals.rememberUpstreams(key, up.Response)
@@ -93,6 +87,22 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 	}
 	handedOver = true
 	h.run(stream, asked, up, client, seen.handOver())
+}
+
+// connect requests a stream from upstream. The error is for the client.
+func (h *Handler) connect(ctx context.Context, asked upstream.Request) (upstream.Answer, error) {
+	up, err := h.cluster.Connect(ctx, asked)
+	if err == nil {
+		return up, nil
+	}
+	if ctx.Err() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	refusal := h.upgradeError(asked.Dialect, err)
+	if isFallingBack(asked.Dialect) && up.MayHaveBegun(err) {
+		return up.Ended(), nil
+	}
+	return up, refusal
 }
 
 // run relays a stream between the client's connection and up, both of which have been upgraded. It

@@ -57,7 +57,7 @@ func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
 	}
 	for _, pod := range []cluster.PodOptions{
 		{Name: "shell", Script: shellScript},
-		{Name: "ticker", Script: "i=0; while sleep 0.3; do i=$((i+1)); echo tick $i; done"},
+		{Name: "ticker", Script: tickerScript},
 		{Name: "shell", Namespace: opsNamespace, Script: shellScript},
 	} {
 		if err := s.cluster.StartPod(ctx, pod); err != nil {
@@ -78,6 +78,9 @@ func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
 // shellScript is the script of the pod "shell". It serves a web page on port 8080 and runs the test
 // server inpod.
 const shellScript = "httpd -p 8080 -h /www; inpod & trap 'exit 0' TERM; while :; do sleep 1; done"
+
+// tickerScript is the script of the pod "ticker". It writes a line with a number every 0.3 s.
+const tickerScript = "i=0; while sleep 0.3; do i=$((i+1)); echo tick $i; done"
 
 // grant gives the group dev rights in the namespace demo. The group ops gets the same rights in its
 // own namespace, and may read demo's pods.
