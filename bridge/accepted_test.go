@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"edge/bridge"
 )
@@ -79,8 +80,11 @@ func drainAtFirst(w *world, clients []*rawConn) {
 
 func cutBeforeAccepted(t *testing.T, streaming bridge.Streaming, ask func(*rawConn, string), end func(*world, []*rawConn)) {
 	const (
-		clients = 40
+		clients = 10
 		ticks   = 20
+		// accept is how long this test gives the API server, which does not report over WebSocket
+		// when it has opened the container runtime's streams.
+		accept = 15 * time.Second
 	)
 	var mu sync.Mutex
 	wrote := 0
@@ -96,6 +100,10 @@ func cutBeforeAccepted(t *testing.T, streaming bridge.Streaming, ask func(*rawCo
 		return nil
 	}}).start(t)
 	w := newWorld(t, api, speaking(streaming))
+	if streaming == bridge.StreamingWebSocket {
+		w.handler.SetTimes(time.Minute, accept, time.Minute)
+		w.handler.SetAcceptTime(accept)
+	}
 	path := podURL(w.edge, "attach", "stdout=1").RequestURI()
 	var all []*rawConn
 	for range clients {

@@ -14,6 +14,10 @@ func (h *Handler) SetTimes(keepalive, linger, open time.Duration) {
 	h.times.Keepalive, h.times.Linger, h.times.Open = keepalive, linger, open
 }
 
+// SetAcceptTime changes for how long edge waits until the API server, over WebSocket, has opened the
+// container runtime's streams.
+func (h *Handler) SetAcceptTime(accept time.Duration) { h.times.Accept = accept }
+
 // SetAnswerTime changes how long edge waits for a WebSocket client's answer to a Close.
 func (h *Handler) SetAnswerTime(answer time.Duration) { h.times.Answer = answer }
 

@@ -19,8 +19,8 @@ func (e *execSession) awaitStreams() bool {
 				return e.hasAllStreams()
 			}
 			over = nil
-			e.readAccepts()
 			late.Reset(e.Linger)
+			e.readAccepts()
 		case <-late.C:
 			e.setCause(errNotOpened)
 			return false
@@ -36,11 +36,6 @@ func (e *execSession) hasAllStreams() bool {
 		return false
 	}
 }
-
-// openTime is the minimum duration of a session whose upstream side is WebSocket. The API server
-// opens the container runtime's streams after its 101 and does not report when they are open. On a
-// busy machine this took more than a second.
-const openTime = 5 * time.Second
 
 // awaitAccepted waits until upstream has accepted the streams that edge opened there, so that the
 // session does not end earlier. The container runtime accepts a stream with a SYN_REPLY frame,
@@ -61,7 +56,7 @@ func (e *execSession) awaitAccepted() {
 // acceptedBy returns the time until which awaitAccepted waits for upstream to accept the streams.
 func (e *execSession) acceptedBy() time.Time {
 	if e.upstream.accepted == nil {
-		return e.Started.Add(min(openTime, e.Linger))
+		return e.Started.Add(min(e.Accept, e.Linger))
 	}
 	return time.Now().Add(e.Linger)
 }

@@ -24,6 +24,10 @@ type Times struct {
 	// Open is how long an SPDY client may take to open its streams. The container runtime has the
 	// same timeout.
 	Open time.Duration
+	// Accept is the minimum duration of an exec or attach whose upstream side is WebSocket, but at
+	// most Linger. The API server opens the container runtime's streams after its 101 and does not
+	// report when they are open. On a busy machine this took more than a second.
+	Accept time.Duration
 	// HoldBack is how long one connection of a port-forward may hold up the client's other
 	// connections. It applies if each connection has its own upstream session, and upstream reads
 	// no bytes of this one.
@@ -34,7 +38,7 @@ type Times struct {
 
 const maxHoldBack = 30 * time.Second
 
-var DefaultTimes = Times{Keepalive: keepaliveInterval, Linger: 5 * time.Second, Answer: time.Second, Open: 30 * time.Second, HoldBack: maxHoldBack, Idle: time.Minute}
+var DefaultTimes = Times{Keepalive: keepaliveInterval, Linger: 5 * time.Second, Answer: time.Second, Open: 30 * time.Second, Accept: 5 * time.Second, HoldBack: maxHoldBack, Idle: time.Minute}
 
 // Description describes a stream. It is immutable.
 type Description struct {
