@@ -531,26 +531,46 @@ func TestLostExec(t *testing.T) {
 			conn.Close()
 		}
 	}
-	for _, streaming := range upstreams {
+	// In mode auto, a proxy refuses SPDY.
+	api := (&apiServer{release: "v1.36.0"}).start(t)
+	refuseOrCut := func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !strings.Contains(r.URL.Path, "/pods/"):
+			api.ServeHTTP(w, r)
+		case strings.HasPrefix(r.Header.Get("Upgrade"), "SPDY/"):
+			w.WriteHeader(http.StatusForbidden)
+		default:
+			cut(w, r)
+		}
+	}
+	for streaming, api := range map[bridge.Streaming]http.HandlerFunc{
+		bridge.StreamingSPDY: cut, bridge.StreamingWebSocket: cut, bridge.StreamingAuto: refuseOrCut,
+	} {
 		t.Run(string(streaming), func(t *testing.T) {
 			var count requestCounter
-			w := newWorld(t, versioned{count.streams(http.HandlerFunc(cut))}, speaking(streaming))
+			w := newWorld(t, versioned{count.streams(api)}, speaking(streaming))
+			requests := 1
+			if streaming == bridge.StreamingAuto {
+				requests = 2
+			}
 			for _, c := range execClients {
 				got := c.do(t, w.edge, command{})
 				want := "ended before its answer: the requested action may have been done"
-				if c.name == "websocket v5" && streaming == bridge.StreamingWebSocket {
+				if c.name == "websocket v5" && streaming != bridge.StreamingSPDY {
 					want = "the session ended before the command's outcome was known: the API server ended the session without a Status"
 				}
-				if n := count.take(); n != 1 || got.err == nil || !strings.Contains(got.err.Error(), want) {
+				if n := count.take(); n != requests || got.err == nil || !strings.Contains(got.err.Error(), want) {
 					t.Errorf("%s: %d requests upstream, ended with %v", c.name, n, got.err)
 				}
 			}
 			websocket, spdy := clientNamed("websocket v5").executor(w.edge, "exec", "command=run&stdout=true"), clientNamed("spdy v5").executor(w.edge, "exec", "command=run&stdout=true")
 			kubectl := must(remotecommand.NewFallbackExecutor(websocket, spdy, httpstream.IsUpgradeFailure))
 			err := kubectl.StreamWithContext(t.Context(), remotecommand.StreamOptions{Stdout: io.Discard})
-			want := map[bridge.Streaming]int{bridge.StreamingWebSocket: 1, bridge.StreamingSPDY: 2}[streaming]
-			if n := count.take(); n != want || err == nil {
-				t.Errorf("kubectl: %d requests upstream, want %d; ended with %v", n, want, err)
+			if streaming == bridge.StreamingSPDY {
+				requests = 2
+			}
+			if n := count.take(); n != requests || err == nil {
+				t.Errorf("kubectl: %d requests upstream, want %d; ended with %v", n, requests, err)
 			}
 		})
 	}

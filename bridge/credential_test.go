@@ -56,7 +56,7 @@ func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // tokenWorld starts edge with an own credential that it reads from a file. replace writes a new
 // token to that file.
-func tokenWorld(t *testing.T, g *guarded) (w *world, own *bridge.Credential, replace func(string)) {
+func tokenWorld(t *testing.T, g *guarded, change ...func(*bridge.Config)) (w *world, own *bridge.Credential, replace func(string)) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
 	replace = func(token string) {
@@ -75,7 +75,7 @@ func tokenWorld(t *testing.T, g *guarded) (w *world, own *bridge.Credential, rep
 	upstream := configFor(w.api)
 	upstream.BearerTokenFile = file
 	own = must(bridge.NewCredential(bridge.CredentialConfig{Upstream: upstream}))
-	w.front(nil, func(c *bridge.Config) { c.Credential = own })
+	w.front(nil, append(change, func(c *bridge.Config) { c.Credential = own })...)
 	return w, own, replace
 }
 
@@ -183,6 +183,19 @@ func TestOwnCredentialIsRefused(t *testing.T) {
 			t.Errorf("afterwards: %s, %v", resp.Status, own.Ready())
 		}
 	})
+}
+
+// TestOwnCredentialIsRefusedOverWebSocket checks that a client of exec gets the 503 also if edge uses
+// WebSocket upstream: nothing was done, although the request has reached the API server.
+func TestOwnCredentialIsRefusedOverWebSocket(t *testing.T) {
+	g := &guarded{behind: echoBody}
+	w, _, _ := tokenWorld(t, g, speaking(bridge.StreamingWebSocket))
+	g.accepts.Store("another")
+	for _, c := range execClients {
+		if got := c.do(t, w.edge, command{}); got.err == nil || !strings.Contains(got.err.Error(), "edge's own credential") {
+			t.Errorf("%s: ended with %v", c.name, got.err)
+		}
+	}
 }
 
 // TestSomebodyElses401 checks that the 401 of a kubelet, a pod or an aggregated API server passes

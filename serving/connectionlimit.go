@@ -12,6 +12,7 @@ type registered struct {
 	prev, next *Conn
 	placed     time.Time // when the connection was added to the list
 	atRest     bool      // no request is in progress on the connection
+	uses       int       // how often a request has begun while no other was in progress
 }
 
 // registry holds all connections of a Server except hijacked ones. Its lists are in the order in
@@ -91,6 +92,7 @@ func (r *registry) works(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c.atRest = false
+	c.uses++
 	wasRefused := c.refusals.Load() > 0 && !c.known.Load()
 	if c.in != nil && !wasRefused {
 		r.put(c, &r.busy)
@@ -251,7 +253,7 @@ func (r *registry) sweepIdle(l *list) {
 			c.cut()
 		case c.framed:
 			r.put(c, l)
-			go c.goAway()
+			go c.goAway(c.uses)
 		}
 		c = following
 	}
@@ -260,9 +262,10 @@ func (r *registry) sweepIdle(l *list) {
 	}
 }
 
-// isResting reports whether the connection c is authenticated and no request is in progress on it.
-func (r *registry) isResting(c *Conn) bool {
+// isIdle reports whether the connection c is authenticated, and no request has begun on it since its
+// field uses had the value of the parameter uses.
+func (r *registry) isIdle(c *Conn, uses int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return c.in == &r.resting
+	return c.in == &r.resting && c.uses == uses
 }

@@ -25,23 +25,25 @@ var goAwayFrame = func() []byte {
 	return b.Bytes()
 }()
 
-// goAway tells the client of an idle HTTP/2 connection to send no more requests on it, and closes
-// the connection after goAwayTime if no request has come. On an idle connection package http2 writes
-// only short frames, such as PING, each in one write, so that the GOAWAY is not written inside
-// another frame. The lock is held for long only if the client does not read; the unanswered PING
-// then ends the connection.
-func (c *Conn) goAway() {
+// goAway tells the client of an HTTP/2 connection whose idle timeout is over to send no more requests
+// on it. It closes the connection after goAwayTime if no request has come. The parameter uses is the
+// value of the field uses when the timeout was over.
+//
+// On such a connection package http2 writes only short frames, such as PING, each in one write, so
+// that the GOAWAY is not written inside another frame. The lock is held for long only if the client
+// does not read; the unanswered PING then ends the connection.
+func (c *Conn) goAway(uses int) {
 	c.above.writing.Lock()
-	isResting := c.server.conns.isResting(c)
-	if isResting {
+	isIdle := c.server.conns.isIdle(c, uses)
+	if isIdle {
 		c.above.Conn.SetWriteDeadline(time.Now().Add(goAwayTime))
 		_, _ = c.above.Conn.Write(goAwayFrame) // after an error the connection is closed all the same
 		c.above.Conn.SetWriteDeadline(time.Time{})
 	}
 	c.above.writing.Unlock()
-	if isResting {
+	if isIdle {
 		time.AfterFunc(goAwayTime, func() {
-			if c.server.conns.isResting(c) {
+			if c.server.conns.isIdle(c, uses) {
 				c.cut()
 			}
 		})

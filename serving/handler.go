@@ -26,8 +26,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	cost := s.budget.begin(c)
 	defer func() { s.budget.end(c, cost) }()
 	s.handle(w, r)
-	if r.ProtoMajor == 2 {
-		cost += s.budget.answer(c)
+	if r.ProtoMajor != 2 {
+		return
+	}
+	if more := s.budget.answer(c); more > 0 {
+		cost += more
 		_ = http.NewResponseController(w).Flush() // waits for the client; an error means that it has disconnected
 	}
 }

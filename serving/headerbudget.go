@@ -173,8 +173,9 @@ func (b *budget) begin(c *Conn) (cost int64) {
 	return cost
 }
 
-// answer charges the connection for an answer whose handler has returned but which may wait for its
-// client. It returns the cost, which the caller adds to that of begin.
+// answer charges an unauthenticated connection for an answer whose handler has returned but which may
+// wait for its client. It returns the cost, which the caller adds to that of begin; 0: the connection
+// is authenticated by now, or is to be closed.
 func (b *budget) answer(c *Conn) (cost int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -208,3 +208,32 @@ func TestHandshakesCount(t *testing.T) {
 	conn.Close()
 	b.await(zero)
 }
+
+// TestCountedAnswer checks that counting an unread answer against the memory budget does not change
+// the answer: net/http adds the length of a short answer to an authenticated client, and an anonymous
+// client reads its answer to the end.
+func TestCountedAnswer(t *testing.T) {
+	code := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	}
+	for name, test := range map[string]struct {
+		header  []string
+		handler http.HandlerFunc
+		code    int
+		body    string
+		length  int64
+	}{
+		"known":     {[]string{"Authorization", "Bearer good"}, hello, http.StatusOK, "hello", 5},
+		"anonymous": {nil, hello, http.StatusOK, "hello", -1},
+		"no body":   {nil, code(http.StatusNoContent), http.StatusNoContent, "", -1},
+		"as before": {nil, code(http.StatusNotModified), http.StatusNotModified, "", -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h2 := start(t, gate(test.handler), Config{}).overHTTP2()
+			resp, body, err := ask(t.Context(), h2, "/", test.header...)
+			if err != nil || resp.StatusCode != test.code || body != test.body || resp.ContentLength != test.length {
+				t.Errorf("%+v %q, %v", resp, body, err)
+			}
+		})
+	}
+}

@@ -264,8 +264,8 @@ func TestIdleClientIsTold(t *testing.T) {
 				}
 			}
 		}
-		if goneAway != 1 || ends != 2 {
-			t.Errorf("%d GOAWAY, want 1; %d answers, want 2: the second request is sent after the GOAWAY", goneAway, ends)
+		if goneAway != 2 || ends != 2 {
+			t.Errorf("%d GOAWAY and %d answers, want 2 of each: the second request is sent after the first GOAWAY", goneAway, ends)
 		}
 	})
 }

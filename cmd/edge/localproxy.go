@@ -218,8 +218,9 @@ func (p *localProxy) start() {
 }
 
 // goodbyeTime limits how long edge connect drains streams that are still open when the command has
-// ended.
-const goodbyeTime = 2 * time.Second
+// ended. It is longer than bridge waits for the container runtime to accept the streams of an exec
+// that has just begun (5 s): a client of --listen must get its failure Status before edge ends.
+const goodbyeTime = 8 * time.Second
 
 // close ends all open streams with a Status, and closes listeners and connections immediately.
 func (p *localProxy) close() { p.ending.Do(p.end) }

@@ -119,7 +119,7 @@ func (f *fanout) open(id uint32, o spdy.PortOpening) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.closeDeadline.IsZero() || f.stopped {
+	if !f.closeDeadline.IsZero() || f.stopped || f.cause() != nil {
 		return nil
 	}
 	c := f.halves[request]
@@ -155,6 +155,7 @@ func (f *fanout) enqueue(c *forwardConn, b []byte) {
 		select {
 		case <-c.queue.room:
 		case <-f.session.done:
+			c.queue.close(queueClientGone) // the data would have a gap: put drops all that follows
 			return
 		case <-late.C:
 			if f.isAlone(c) {

@@ -149,6 +149,10 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 		}
 		return b, wsErr
 	}
+	if b.MayHaveBegun(wsErr) {
+		a.close()
+		return b, wsErr
+	}
 	b.close()
 	return a, err
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
 	"edge/bridge/internal/leg"
@@ -58,15 +59,19 @@ func newRoute(cfg *rest.Config, base *url.URL, doubt *roundtrip.Doubt, windows *
 
 // switchProtocols sends the upgrade request req. After a 101 the caller owns the connection. After
 // any other answer conn is nil and the caller closes the response's body. Redirects are not
-// followed (CVE-2018-1002105, CVE-2022-3172). An error is a roundtrip.ErrUnreached or ErrLost.
+// followed (CVE-2018-1002105, CVE-2022-3172). An error is a roundtrip.ErrUnreached or ErrLost, or a
+// Status that concerns edge's own credential.
 func (r route) switchProtocols(ctx context.Context, req *http.Request) (conn net.Conn, resp *http.Response, err error) {
 	var raw net.Conn
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { raw = info.Conn }}
 	resp, err = r.upgrade.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
-	switch {
-	case err != nil && raw == nil:
+	switch known := apierrors.APIStatus(nil); {
+	case err == nil:
+	case errors.As(err, &known): // edge's own credential is missing, or was refused: nothing was done
+		return nil, nil, err
+	case raw == nil:
 		return nil, nil, fmt.Errorf("%w: %w", roundtrip.ErrUnreached, err)
-	case err != nil:
+	default:
 		return nil, nil, fmt.Errorf("%w: %w", roundtrip.ErrLost, err)
 	}
 	if c, ok := raw.(spareConn); ok {
