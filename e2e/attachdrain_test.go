@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
 	"edge/e2e/testbed/cluster"
@@ -29,6 +31,13 @@ func TestAttachAtDrain(t *testing.T) {
 			if err := c.StartPod(ctx, cluster.PodOptions{Name: pod, Script: tickerScript}); err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() {
+				now := int64(0)
+				pods := c.Client.CoreV1().Pods(cluster.Namespace)
+				if err := pods.Delete(context.Background(), pod, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+					t.Error(err)
+				}
+			})
 			edge, err := bed.StartEdge(ctx, testbed.EdgeOptions{
 				Cluster: c, Issuer: idp, Args: []string{tenantOnly, "--upstream-streaming=" + mode, "--shutdown-delay-duration=0s"},
 			})

@@ -32,9 +32,10 @@ var atEnd = func() {}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// Most tests mainly wait, so up to 32 run in parallel. Tests that need much CPU also wait for a
-	// slot in the channel heavy.
-	flag.Set("test.parallel", "32")
+	// Many tests mainly wait, so up to 16 run in parallel. With 32, two cores had no idle time left,
+	// and the API servers answered too late. Tests that need much CPU also wait for a slot in the
+	// channel heavy.
+	flag.Set("test.parallel", "16")
 	os.Exit(runTests(m))
 }
 

@@ -42,9 +42,12 @@ func TestReadmeStart(t *testing.T) {
 	build, serve, whoami, explain := commands[0], commands[1], commands[2], commands[3]
 	serve += fmt.Sprintf(" --bind-address=127.0.0.1 --secure-port=%d --readiness-probe-port=%d", port, probes)
 
+	heavy <- struct{}{}
 	cmd := exec.CommandContext(ctx, "sh", "-c", build)
 	cmd.Dir = root
-	if said, err := cmd.CombinedOutput(); err != nil {
+	said, err := cmd.CombinedOutput()
+	<-heavy
+	if err != nil {
 		t.Fatalf("%s: %v\n%s", build, err, said)
 	}
 
