@@ -73,10 +73,15 @@ func reasonIn(r clients.Result) string {
 // of that retry.
 func TestNotRunning(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		startCtx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		if err := startHalfDone(ctx, s.cluster); err != nil {
+		if err := startHalfDone(startCtx, s.cluster); err != nil {
 			t.Fatal(err)
+		}
+		run := func(k *clients.Kubectl, args []string) clients.Result {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			return k.Run(ctx, append([]string{"-n", cluster.Namespace}, args...)...)
 		}
 		file, err := bed.Kubeconfig(s.cluster.AdminAccess())
 		if err != nil {
@@ -89,12 +94,12 @@ func TestNotRunning(t *testing.T) {
 			"lost pod":    {"exec", cluster.LostPod, "--", "true"},
 		} {
 			for _, version := range []string{"1.31", "1.33", "1.35", "1.36"} {
-				past := bed.Kubectl(version, file).Run(ctx, append([]string{"-n", cluster.Namespace}, args...)...)
+				past := run(bed.Kubectl(version, file), args)
 				if past.Code == 0 || len(past.Stderr) == 0 {
 					t.Fatalf("%s, kubectl %s, past edge: code %d, %s", name, version, past.Code, past.Stderr)
 				}
 				for _, path := range paths {
-					r := s.kubectl(t, path, version, "alice").Run(ctx, append([]string{"-n", cluster.Namespace}, args...)...)
+					r := run(s.kubectl(t, path, version, "alice"), args)
 					if got, want := reasonIn(r), reasonIn(past); r.Code != past.Code || got != want {
 						t.Errorf("%s, kubectl %s, %s: code %d, %s\nwithout edge code %d, %s", name, version, path, r.Code, got, past.Code, want)
 					}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -36,8 +37,10 @@ type Recorder struct {
 	// the channel is closed
 	held chan struct{}
 
-	// number of access reviews and token reviews in flight now, and the largest number so far
-	reviews, mostReviews int
+	// the contexts of the access reviews and token reviews in flight now, and their largest number
+	// so far
+	reviews     map[context.Context]struct{}
+	mostReviews int
 }
 
 // Head is one recorded request: method, URI and headers. It contains the body only if the request
@@ -91,9 +94,10 @@ func (n *Network) StartRecorder(ctx context.Context, cluster *cluster.Cluster) (
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
 	r := &Recorder{
-		URL:    "https://" + run.Loopback(port),
-		CA:     n.CA.PEM,
-		CAFile: filepath.Join(n.Dir, fmt.Sprintf("recorder-%d.crt", port)),
+		reviews: map[context.Context]struct{}{},
+		URL:     "https://" + run.Loopback(port),
+		CA:      n.CA.PEM,
+		CAFile:  filepath.Join(n.Dir, fmt.Sprintf("recorder-%d.crt", port)),
 	}
 	if err := os.WriteFile(r.CAFile, r.CA, 0o644); err != nil {
 		listener.Close()
@@ -205,15 +209,18 @@ func (r *Recorder) reviewing(next http.RoundTripper) http.RoundTripper {
 		if !isReview(req.URL.Path) {
 			return next.RoundTrip(req)
 		}
+		ctx := req.Context()
 		r.mu.Lock()
-		r.reviews++
-		r.mostReviews = max(r.mostReviews, r.reviews)
+		// edge may have given a review up, and its goroutine here has not ended yet
+		maps.DeleteFunc(r.reviews, func(ctx context.Context, _ struct{}) bool { return ctx.Err() != nil })
+		r.reviews[ctx] = struct{}{}
+		r.mostReviews = max(r.mostReviews, len(r.reviews))
 		held := r.held
 		r.mu.Unlock()
 		if held != nil {
 			select {
 			case <-held:
-			case <-req.Context().Done():
+			case <-ctx.Done():
 			}
 		}
 		// decrease the number of reviews in flight before the response can reach edge, which may
@@ -221,7 +228,7 @@ func (r *Recorder) reviewing(next http.RoundTripper) http.RoundTripper {
 		defer func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.reviews--
+			delete(r.reviews, ctx)
 		}()
 		return next.RoundTrip(req)
 	})
