@@ -32,9 +32,8 @@ func TestAttachAtDrain(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() {
-				now := int64(0)
 				pods := c.Client.CoreV1().Pods(cluster.Namespace)
-				if err := pods.Delete(context.Background(), pod, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+				if err := pods.Delete(context.Background(), pod, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}); err != nil {
 					t.Error(err)
 				}
 			})

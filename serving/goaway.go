@@ -1,7 +1,6 @@
 package serving
 
 import (
-	"bytes"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -16,15 +15,6 @@ const (
 	anyStream = 1<<31 - 1
 )
 
-// goAwayFrame is an encoded GOAWAY frame with the last stream id anyStream and without an error.
-var goAwayFrame = func() []byte {
-	var b bytes.Buffer
-	if err := http2.NewFramer(&b, nil).WriteGoAway(anyStream, http2.ErrCodeNo, nil); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
-}()
-
 // goAway tells the client of an HTTP/2 connection whose idle timeout is over to send no more requests
 // on it. It closes the connection after goAwayTime if no request has come. The parameter uses is the
 // value of the field uses when the timeout was over.
@@ -37,7 +27,8 @@ func (c *Conn) goAway(uses int) {
 	isIdle := c.server.conns.isIdle(c, uses)
 	if isIdle {
 		c.above.Conn.SetWriteDeadline(time.Now().Add(goAwayTime))
-		_, _ = c.above.Conn.Write(goAwayFrame) // after an error the connection is closed all the same
+		// After an error the connection is closed all the same.
+		_ = http2.NewFramer(c.above.Conn, nil).WriteGoAway(anyStream, http2.ErrCodeNo, nil)
 		c.above.Conn.SetWriteDeadline(time.Time{})
 	}
 	c.above.writing.Unlock()

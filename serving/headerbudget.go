@@ -7,8 +7,9 @@ import (
 
 const (
 	// headerBudget is the limit, in bytes, for the headers, handshakes and unread HTTP/2 answers of
-	// all unauthenticated connections of a Server together. An edge with little memory can spare 64 MiB. That is enough
-	// for 64 requests of the largest allowed size, or 16,000 requests of usual size.
+	// all unauthenticated connections of a Server together. An edge with little memory can spare 64
+	// MiB. That is enough for 64 requests of the largest allowed size, or 16,000 requests of usual
+	// size.
 	headerBudget = 64 << 20
 	// mostAge is the greatest age that the method victim uses when it chooses a connection to
 	// close. A client with a real request has been answered by then.

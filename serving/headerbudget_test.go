@@ -223,10 +223,10 @@ func TestCountedAnswer(t *testing.T) {
 		body    string
 		length  int64
 	}{
-		"known":     {[]string{"Authorization", "Bearer good"}, hello, http.StatusOK, "hello", 5},
-		"anonymous": {nil, hello, http.StatusOK, "hello", -1},
-		"no body":   {nil, code(http.StatusNoContent), http.StatusNoContent, "", -1},
-		"as before": {nil, code(http.StatusNotModified), http.StatusNotModified, "", -1},
+		"known":      {[]string{"Authorization", "Bearer good"}, hello, http.StatusOK, "hello", 5},
+		"anonymous":  {nil, hello, http.StatusOK, "hello", -1},
+		"no body":    {nil, code(http.StatusNoContent), http.StatusNoContent, "", -1},
+		"unmodified": {nil, code(http.StatusNotModified), http.StatusNotModified, "", -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h2 := start(t, gate(test.handler), Config{}).overHTTP2()

@@ -17,9 +17,9 @@ func TestNoGap(t *testing.T) {
 	}
 	f.setCause(errShutdown)
 	f.enqueue(c, before)
-	for what := queueData; what == queueData; {
-		var piece queuedChunk
-		if piece, what = c.queue.take(func() {}); what != queueData {
+	for {
+		piece, what := c.queue.take(func() {})
+		if what != queueData {
 			break
 		}
 		if bytes.Contains(piece.buf[streams.Headroom:piece.end], after) {

@@ -24,8 +24,8 @@ type Times struct {
 	// Open is how long an SPDY client may take to open its streams. The container runtime has the
 	// same timeout.
 	Open time.Duration
-	// Accept is the minimum duration of an exec or attach whose upstream side is WebSocket, but at
-	// most Linger. The API server opens the container runtime's streams after its 101 and does not
+	// Accept is the least time from the begin of an exec or attach until edge closes its connection
+	// upstream, if that is a WebSocket. Linger limits this time. The API server opens the container runtime's streams after its 101 and does not
 	// report when they are open. On a busy machine this took more than a second.
 	Accept time.Duration
 	// HoldBack is how long one connection of a port-forward may hold up the client's other
@@ -146,7 +146,7 @@ func (s *session) cutUpstream() {
 	s.up.Cut()
 }
 
-// setAwaitOpen sets awaitOpen.
+// setAwaitOpen sets the field awaitOpen. From then on cutUpstream calls it.
 func (s *session) setAwaitOpen(awaitOpen func()) {
 	s.awaitOpen = awaitOpen
 	close(s.prepared)
