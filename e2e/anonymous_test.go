@@ -25,10 +25,7 @@ var openPaths = []string{"/version", "/healthz", "/livez", "/readyz", "/api", "/
 func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
-	upstream, err := s.cluster.StartAnotherAPIServer(t.Context(), "--authentication-config="+anonymousConfiguration(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	upstream := startReplica(t, s.cluster, "--authentication-config="+anonymousConfiguration(t)).Access
 	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Upstream: upstream, Args: []string{"--anonymous-paths=" + strings.Join(openPaths, ",")}})
 	alb, err := bed.StartALB(t.Context(), edge.Addr)
 	if err != nil {

@@ -128,10 +128,7 @@ func TestCORSAgainstAPIServer(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
 	const patterns, theirs = `^https://console\.example\.com(:|$),//([a-z]+\.)?apps\.example(:|$)`, `,^https://theirs\.example$`
-	upstream, err := s.cluster.StartAnotherAPIServer(t.Context(), append(testbed.IssuerFlags(idp), "--anonymous-auth=false", "--cors-allowed-origins="+patterns+theirs)...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	upstream := startReplica(t, s.cluster, append(testbed.IssuerFlags(idp), "--anonymous-auth=false", "--cors-allowed-origins="+patterns+theirs)...).Access
 	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Upstream: upstream, Args: []string{"--cors-allowed-origins=" + patterns}})
 	preflight := []string{"Access-Control-Request-Method: DELETE", "Access-Control-Request-Headers: authorization"}
 	for _, origin := range []string{

@@ -39,11 +39,7 @@ func TestGoaway(t *testing.T) {
 	defer func() { <-heavy }()
 	ctx, cancel := context.WithTimeout(t.Context(), goawayTime)
 	defer cancel()
-	server, err := s.cluster.StartReplica(ctx, "--goaway-chance=0.02")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Kill)
+	server := startReplica(t, s.cluster, "--goaway-chance=0.02")
 	upstream := server.Access
 	relay, err := bed.StartSilentRelay(server.Addr)
 	if err != nil {
@@ -90,6 +86,8 @@ type writers struct {
 
 	least, most int // smallest and largest size of a request's body, in bytes
 
+	pause time.Duration // each client waits this long before each ConfigMap
+
 	// excuse decides whether a write may fail with this reply. It returns nil if so, otherwise an
 	// error that describes what is wrong. A nil excuse allows no write to fail.
 	excuse func(context.Context, *writers, write, reply) error
@@ -116,6 +114,7 @@ func (w *writers) run(ctx context.Context, cycles int) {
 	var next atomic.Int64
 	w.work(func(h *hand) {
 		for n := next.Add(1); n <= int64(cycles) && ctx.Err() == nil; n = next.Add(1) {
+			pause(ctx, w.pause)
 			w.cycle(ctx, h, int(n))
 		}
 	})

@@ -118,10 +118,7 @@ func (k *kop) refusedUpstream() ([]cluster.AuditEvent, error) {
 // token, so the API server must trust the issuer and handles impersonation itself. kube-oidc-proxy
 // instead sends requests as system:anonymous.
 func kopImpersonationDisabled(k *kop) {
-	upstream, err := k.s.cluster.StartAnotherAPIServer(k.Context(), testbed.IssuerFlags(idp)...)
-	if err != nil {
-		k.Fatal(err)
-	}
+	upstream := startReplica(k.T, k.s.cluster, testbed.IssuerFlags(idp)...).Access
 	e := startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: idp, Upstream: upstream, Args: []string{"--disable-impersonation"}})
 	name, token := k.impersonator()
 	own := clientAs(k.T, e.Access(token), rest.ImpersonationConfig{})

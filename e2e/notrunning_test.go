@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -59,12 +60,19 @@ func startHalfDone(ctx context.Context, c *cluster.Cluster) error {
 	}
 }
 
-// reasonIn returns the error that kubectl printed, without the prefix that marks an internal error.
+// klogLine matches one line of kubectl's log. Unlike the error, its time and its process ID differ
+// from run to run, and whether a line is there depends on who is first: "Unknown stream id 1" is
+// logged when the error arrives before kubectl has opened its streams.
+var klogLine = regexp.MustCompile(`(?m)^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} .*\n?`)
+
+// reasonIn returns the error that kubectl printed, without lines of kubectl's log and without the
+// prefix that marks an internal error.
 // An API server that translates WebSocket to SPDY has already answered 101 when the kubelet's 404
 // arrives, so it reports the 404 as an internal error. edge uses SPDY upstream and forwards the 404
 // itself.
 func reasonIn(r clients.Result) string {
-	return strings.TrimSpace(strings.Replace(string(r.Stderr), "Internal error occurred: unable", "unable", 1))
+	stderr := klogLine.ReplaceAllString(string(r.Stderr), "")
+	return strings.TrimSpace(strings.Replace(stderr, "Internal error occurred: unable", "unable", 1))
 }
 
 // TestNotRunning checks exec and attach where they cannot work, such as in a container that has

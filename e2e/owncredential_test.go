@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -205,10 +204,7 @@ func TestForeign401(t *testing.T) {
 	if err := errors.Join(os.WriteFile(cert, stranger.Cert, 0o600), os.WriteFile(key, stranger.Key, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	upstream, err := c.StartAnotherAPIServer(t.Context(), "--kubelet-client-certificate="+cert, "--kubelet-client-key="+key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	upstream := startReplica(t, c, "--kubelet-client-certificate="+cert, "--kubelet-client-key="+key).Access
 	edge := startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: idp, Upstream: upstream})
 	admin := c.AdminAccess()
 	admin.Server = upstream.Server
@@ -244,14 +240,14 @@ func TestForeign401(t *testing.T) {
 func TestReadyBesideTerminatingAPIServer(t *testing.T) {
 	t.Parallel()
 	c := sites[cluster.New].cluster
-	upstream, apiServer, err := c.StartAPIServerProcess(t.Context(), "--shutdown-delay-duration=70s")
-	if err != nil {
-		t.Fatal(err)
-	}
+	apiServer := startReplica(t, c, "--shutdown-delay-duration=70s")
+	upstream := apiServer.Access
 	edge := startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: idp, Upstream: upstream})
 	admin := c.AdminAccess()
 	admin.Server = upstream.Server
-	apiServer.Signal(syscall.SIGTERM)
+	if err := apiServer.Terminate(); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t.Context(), t, patience, "the API server's end begins", func(context.Context) error {
 		if a := raw(t.Context(), t, admin, "GET", "/readyz", askJSON); a.code != 500 {
 			return fmt.Errorf("/readyz is %v", a)

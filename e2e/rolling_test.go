@@ -20,7 +20,10 @@ import (
 type rolling struct {
 	period   time.Duration // time between the restarts of two API servers
 	restarts int
-	kill     bool // true: kill the API server, as in a crash; false: send SIGTERM
+	// the pause between two ConfigMaps of each of the 20 clients; without a pause, they keep all cores
+	// busy
+	pause time.Duration
+	kill  bool // true: kill the API server, as in a crash; false: send SIGTERM
 }
 
 // stopGrace is how long the test waits for the graceful shutdown of an API server, which itself
@@ -47,12 +50,7 @@ func (r rolling) test(t *testing.T) {
 	for range 2 {
 		// the API server waits three seconds before it stops, so that the load balancer notices the
 		// shutdown in time
-		one, err := s.cluster.StartReplica(ctx, "--shutdown-delay-duration=3s")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(one.Kill)
-		replicas = append(replicas, one)
+		replicas = append(replicas, startReplica(t, s.cluster, "--shutdown-delay-duration=3s"))
 	}
 	upstream, err := bed.StartTCPBalancer(ctx, replicas...)
 	if err != nil {
@@ -62,7 +60,7 @@ func (r rolling) test(t *testing.T) {
 
 	told := &told{kill: r.kill}
 	w := newWriters(t, "rolling", edge.Access(tokens["alice"]))
-	w.excuse = told.excuse(s)
+	w.excuse, w.pause = told.excuse(s), r.pause
 	writing, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { w.run(writing, 1<<30) })

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 	"edge/e2e/testbed/issuer"
 )
 
@@ -19,6 +20,17 @@ func startIssuer(t *testing.T) *issuer.Issuer {
 	}
 	t.Cleanup(provider.Stop)
 	return provider
+}
+
+// startReplica starts an additional API server of a cluster, with args. It ends with the test.
+func startReplica(t *testing.T, c *cluster.Cluster, args ...string) *cluster.Replica {
+	t.Helper()
+	replica, err := c.StartReplica(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(replica.Kill)
+	return replica
 }
 
 func startEdge(t *testing.T, o testbed.EdgeOptions) *testbed.Edge {

@@ -1,5 +1,6 @@
-// Drives a real Chromium: `node browser.mjs PORT` opens pages on request by HTTP, until the process
-// is stopped.
+// Drives a real Chromium: `node browser.mjs JOBS SOCKS` opens pages on request by HTTP on the Unix
+// socket JOBS, until the process is stopped. SOCKS is the Unix socket of a SOCKS5 server, through
+// which Chromium makes all its connections.
 //
 //  POST / {"page": URL, "verb": a function of page.js, "args": its argument,
 //          "certificate": {"origin": URL, "cert": PEM, "key": PEM}, may be missing}
@@ -7,29 +8,33 @@
 //
 // Each visit has a new, empty profile. CHROMIUM is the path of the browser. NODE_PATH contains
 // playwright-core.
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
+import { connect, createServer as createTCPServer } from 'node:net';
+import { pipeline } from 'node:stream';
 import { json } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 const { chromium } = createRequire(import.meta.url)('playwright-core'); // import does not search NODE_PATH
 const script = fileURLToPath(new URL('page.js', import.meta.url));
 
-// Chromium aborts connections that it is opening when a network interface appears or disappears,
-// and each new pod of any test adds one. Over HTTP/2 it would also abort open WebSockets, without
-// an error message. So HTTP/2 is off here.
-const interrupted = 'ERR_NETWORK_CHANGED';
-const mostInterruptions = 100; // repeated visits; on a busy machine a visit takes long and many pods start meanwhile
 const patience = 180_000; // timeout in ms for the browser's own operations
+
+const [jobs, socks] = process.argv.slice(2);
+
+// Chromium cannot connect to a SOCKS server on a Unix socket. So it connects to this port.
+const relay = createTCPServer({ allowHalfOpen: true }, (near) => {
+  const far = connect({ path: socks, allowHalfOpen: true });
+  pipeline(near, far, near, () => {});
+}).listen(0, '127.0.0.1');
+await once(relay, 'listening');
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
   timeout: patience,
-  // Nothing may leave the machine: no name resolves and no proxy is used. QUIC would try UDP first.
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-http2', '--disable-quic', '--no-proxy-server',
-    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
-  ],
+  proxy: { server: `socks5://127.0.0.1:${relay.address().port}` },
+  args: ['--no-sandbox', '--disable-gpu'],
 });
 browser.on('disconnected', () => process.exit()); // on SIGTERM, playwright first closes the browser
 
@@ -57,20 +62,10 @@ async function visit({ page: url, verb, args, certificate }) {
   }
 }
 
-async function persist(job) {
-  for (let interruptions = 0; ; interruptions++) {
-    const outcome = await visit(job).catch((error) => ({ error }));
-    const said = outcome.error?.message ?? outcome.said.join('\n');
-    if (said.includes(interrupted) && interruptions < mostInterruptions) continue;
-    if (outcome.error) throw outcome.error;
-    return outcome;
-  }
-}
-
 createServer(async (request, response) => {
   try {
-    response.end(JSON.stringify(await persist(await json(request))));
+    response.end(JSON.stringify(await visit(await json(request))));
   } catch (error) {
     response.writeHead(500).end(error.stack);
   }
-}).listen(process.argv[2], '127.0.0.1');
+}).listen(jobs);

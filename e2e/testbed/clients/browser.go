@@ -6,12 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"syscall"
 	"time"
+
+	"github.com/things-go/go-socks5"
 
 	"edge/e2e/testbed/binaries"
 	"edge/e2e/testbed/cluster"
@@ -19,11 +22,20 @@ import (
 )
 
 // Browser is a running Chromium that trusts the testbed's CA. The Node program
-// e2e/browser/browser.mjs controls it.
+// e2e/browser/browser.mjs controls it. Both run in a network namespace of their own, because
+// Chromium aborts the connections that it is opening whenever a network interface appears or
+// disappears, and each pod of any test adds one. They reach this machine's loopback address, and
+// nothing else, through a SOCKS server that the testbed runs.
 type Browser struct {
-	url     string // address of the HTTP server in browser.mjs, which receives the jobs
+	client  http.Client // connects to the HTTP server in browser.mjs, which receives the jobs
 	process *run.Process
 }
+
+// The Unix sockets in the browser's folder: the HTTP server of browser.mjs, and the SOCKS server.
+const (
+	jobsSocket  = "jobs.sock"
+	socksSocket = "socks.sock"
+)
 
 // StartBrowser starts Chromium, with the program that controls it, and returns when both are ready.
 func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
@@ -31,17 +43,25 @@ func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := run.FreePort()
+	home, err := os.MkdirTemp(c.Dir, "browser-")
 	if err != nil {
 		return nil, err
 	}
-	home := filepath.Join(c.Dir, fmt.Sprintf("browser-%d", port))
 	if err := c.trustAuthority(ctx, home); err != nil {
 		return nil, err
 	}
-	b := &Browser{url: "http://" + run.Loopback(port)}
+	if err := c.serveSOCKS(filepath.Join(home, socksSocket)); err != nil {
+		return nil, err
+	}
+	jobs := filepath.Join(home, jobsSocket)
+	b := &Browser{client: http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", jobs)
+		},
+	}}}
 	driver := filepath.Join(root, "e2e", "browser", "browser.mjs")
-	b.process, err = run.Spawn(home, "browser", []string{c.Bin.Node, driver, strconv.Itoa(port)},
+	b.process, err = run.Spawn(home, "browser", []string{c.Bin.Unshare, "--net", "/bin/sh", "-c", `"$0" link set lo up && exec "$@"`, c.Bin.IP,
+		c.Bin.Node, driver, jobsSocket, socksSocket},
 		"HOME="+home, "TMPDIR="+home, // Chromium stores its profile below TMPDIR
 		"CHROMIUM="+c.Bin.Chromium, "NODE_PATH="+c.Bin.Playwright)
 	if err != nil {
@@ -53,6 +73,35 @@ func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
 		_, err := b.post(ctx, nil)
 		return err
 	}, b.process)
+}
+
+// noNames resolves no host name, so that the browser sends no DNS query out of this machine.
+type noNames struct{}
+
+// Resolve implements socks5.NameResolver. Chromium sends an IP address, too, as a name.
+func (noNames) Resolve(ctx context.Context, name string) (context.Context, net.IP, error) {
+	if ip := net.ParseIP(name); ip != nil {
+		return ctx, ip, nil
+	}
+	return ctx, nil, fmt.Errorf("testbed: the browser may not resolve %q", name)
+}
+
+// serveSOCKS serves SOCKS5 (RFC 1928) on a Unix socket until the run ends. A client can connect to
+// ports of 127.0.0.1 only.
+func (c *Clients) serveSOCKS(socket string) error {
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	c.OnClose(func() { l.Close() })
+	server := socks5.NewServer(socks5.WithResolver(noNames{}), socks5.WithDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if host, _, err := net.SplitHostPort(addr); err != nil || host != "127.0.0.1" {
+			return nil, fmt.Errorf("testbed: the browser may not connect to %q: %w", addr, syscall.EACCES)
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}))
+	go server.Serve(l)
+	return nil
 }
 
 // trustAuthority makes a home folder for Chromium. Its certificate store contains the testbed's CA.
@@ -132,11 +181,11 @@ func (b *Browser) Visit(ctx context.Context, v Visit, seen any) (said []string, 
 // post sends a job to browser.mjs and returns the body of the response, whatever its status code
 // is.
 func (b *Browser) post(ctx context.Context, job []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url, bytes.NewReader(job))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://browser", bytes.NewReader(job))
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := b.client.Do(req)
 	if err != nil {
 		return nil, err
 	}

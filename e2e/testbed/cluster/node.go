@@ -100,7 +100,7 @@ func (c *Cluster) startNode(context.Context) error {
 		"--root-dir=" + c.path("kubelet"), "--hostname-override=" + c.Node,
 		// without this flag, the kubelet would search for an address other than 127.0.0.1
 		"--cloud-provider=external",
-	}, "PATH=/usr/sbin:/usr/bin:/sbin:/bin:"+filepath.Dir(c.run.Bin.Containerd))
+	}, "PATH=/usr/sbin:/usr/bin:/sbin:/bin:"+filepath.Dir(c.run.Bin.Containerd), lazyGC)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -29,8 +30,10 @@ type Replica struct {
 	process *run.Process // the running API server; nil: it is stopped
 }
 
-// StartReplica starts an additional API server with args, like StartAnotherAPIServer. A test can
-// stop it and start it again.
+// StartReplica starts an additional API server in the cluster and returns when it is ready. It has
+// the arguments of the first API server, then args, which override them. A test can stop it and
+// start it again, and should stop it at the test's end, because an idle API server uses much CPU
+// time.
 func (c *Cluster) StartReplica(ctx context.Context, args ...string) (*Replica, error) {
 	port, err := run.FreePort()
 	if err != nil {
@@ -54,7 +57,7 @@ func (c *Cluster) StartReplica(ctx context.Context, args ...string) (*Replica, e
 func (r *Replica) Start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p, err := run.Spawn(r.cluster.dir, r.name, r.argv)
+	p, err := run.Spawn(r.cluster.dir, r.name, r.argv, lazyGC)
 	if err != nil {
 		return err
 	}
@@ -62,6 +65,13 @@ func (r *Replica) Start(ctx context.Context) error {
 	return run.Until(ctx, run.StartupTime, r.name, func(ctx context.Context) error {
 		return r.client.CoreV1().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 	}, p)
+}
+
+// Terminate sends SIGTERM to the API server and does not wait.
+func (r *Replica) Terminate() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.process.Signal(syscall.SIGTERM)
 }
 
 // Stop sends SIGTERM to the API server, as a rolling update does, and returns when it has ended. If
