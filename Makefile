@@ -57,10 +57,13 @@ distance: ## measure downloads and uploads over links of 20, 50 and 100 ms, thro
 # "context deadline exceeded", and there is no failing input (golang/go#75804, corrected in Go 1.27).
 # Such a run has found nothing, and counts as passed.
 fuzz: ## run each fuzz target for FUZZTIME (60s)
-	@set -e; log=$$(mktemp); trap 'rm -f $$log' EXIT; for pkg in $$($(GO) list ./...); do \
-		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; log=$$dir/log; cache=$$($(GO) env GOCACHE)/fuzz; \
+	for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' ':!e2e' | xargs -n 1 dirname | sort -u); do \
+		$(GO) test -c -fuzz=. -o $$dir/fuzz.test ./$$pkg; \
+		for target in $$(git grep -h '^func Fuzz' -- $$pkg/*_test.go | sed 's/func \(Fuzz[A-Za-z0-9_]*\).*/\1/'); do \
 			echo "== $$pkg $$target"; \
-			if $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg >$$log 2>&1; then tail -n 3 $$log; continue; fi; \
+			if (cd $$pkg && exec $$dir/fuzz.test -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) \
+				-test.fuzzcachedir $$cache/edge/$$pkg) >$$log 2>&1; then tail -n 3 $$log; continue; fi; \
 			cat $$log; \
 			if grep -q 'Failing input written\|hung or terminated\|panic' $$log || \
 				[ "$$(grep -A 1 '^--- FAIL: ' $$log | tail -n 1)" != '    context deadline exceeded' ]; then exit 1; fi; \

@@ -10,6 +10,6 @@ const (
 )
 
 var rollings = map[string]rolling{
-	"asked to end": {period: 20 * time.Second, restarts: 9},
-	"killed":       {period: 20 * time.Second, restarts: 9, kill: true},
+	"asked to end": {period: 20 * time.Second, restarts: 9, body: goawayBody},
+	"killed":       {period: 20 * time.Second, restarts: 9, body: goawayBody, kill: true},
 }

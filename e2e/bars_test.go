@@ -16,6 +16,6 @@ const goawayWrites = 2_000
 
 // rollings are the cases of TestRollingAPIServers: how often and how it restarts API servers.
 var rollings = map[string]rolling{
-	"asked to end": {period: time.Second, restarts: 2, pause: 500 * time.Millisecond},
-	"killed":       {period: time.Second, restarts: 2, pause: 500 * time.Millisecond, kill: true},
+	"asked to end": {period: time.Second, restarts: 2, body: 10_000, pause: 500 * time.Millisecond},
+	"killed":       {period: time.Second, restarts: 2, body: 10_000, pause: 500 * time.Millisecond, kill: true},
 }

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	// Many tests mainly wait, so up to 16 run in parallel. With 32, two cores had no idle time left,
 	// and the API servers answered too late. Tests that need much CPU also wait for a slot in the
 	// channel heavy.
-	flag.Set("test.parallel", "16")
+	flag.Set("test.parallel", "5")
 	os.Exit(runTests(m))
 }
 

@@ -20,6 +20,7 @@ import (
 type rolling struct {
 	period   time.Duration // time between the restarts of two API servers
 	restarts int
+	body     int // size in bytes of the largest body of a write
 	// the pause between two ConfigMaps of each of the 20 clients; without a pause, they keep all cores
 	// busy
 	pause time.Duration
@@ -60,7 +61,7 @@ func (r rolling) test(t *testing.T) {
 
 	told := &told{kill: r.kill}
 	w := newWriters(t, "rolling", edge.Access(tokens["alice"]))
-	w.excuse, w.pause = told.excuse(s), r.pause
+	w.excuse, w.pause, w.most = told.excuse(s), r.pause, r.body
 	writing, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { w.run(writing, 1<<30) })
