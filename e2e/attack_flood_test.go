@@ -170,11 +170,7 @@ func TestUnknownKidFlood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: own})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { edge.Process.Stop(5 * time.Second) })
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: own})
 	good := edge.Access(minted(t, own, nil))
 	client := strangerOf(t, &tls.Config{RootCAs: roots(good)})
 	fetches := func() int {

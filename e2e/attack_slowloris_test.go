@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 
@@ -31,11 +30,7 @@ func TestSlowloris(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
-	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp, Files: slowFiles})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { edge.Process.Stop(5 * time.Second) })
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp, Files: slowFiles})
 	alice := edge.Access(tokens["alice"])
 	b := stand(t, alice)
 	before := settled(t, edge, b)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
-	"time"
 
 	"edge/e2e/testbed"
 	"edge/e2e/testbed/cluster"
@@ -33,11 +32,7 @@ func attack(t *testing.T, kind cluster.Kind, args ...string) attacked {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: cluster, Issuer: idp, Upstream: recorder.Access(), Args: args})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { edge.Process.Stop(5 * time.Second) })
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: cluster, Issuer: idp, Upstream: recorder.Access(), Args: args})
 	return attacked{edge, recorder}
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"edge/e2e/testbed"
 	"edge/e2e/testbed/cluster"
@@ -179,11 +178,7 @@ func TestNon101(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			up := startStubborn(t, strings.ReplaceAll(text, "LOCATION", elsewhere))
-			edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp, Upstream: up.access})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { edge.Process.Stop(5 * time.Second) })
+			edge := startEdge(t, testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp, Upstream: up.access})
 			to := edge.Access(tokens["alice"])
 			asked := 0
 			for _, c := range []struct {

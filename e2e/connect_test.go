@@ -121,10 +121,7 @@ func TestConnectJobControl(t *testing.T) {
 // server is lost.
 func TestConnectLost(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
-		edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp})
-		if err != nil {
-			t.Fatal(err)
-		}
+		edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp})
 		file, err := bed.Kubeconfig(edge.Access(tokens["alice"]))
 		if err != nil {
 			t.Fatal(err)

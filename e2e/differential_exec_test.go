@@ -89,7 +89,7 @@ func bulk(d rawclient.Dialect) int {
 	switch d.Name {
 	// 200 MB in these dialects; in spdy v5 too, so that its result can be compared with that of
 	// spdy v4
-	case "websocket v4", "websocket v5", "spdy v4", "spdy v5":
+	case "websocket v5", "spdy v4", "spdy v5":
 		return 200_000_000
 	}
 	return 20_000_000

@@ -103,13 +103,9 @@ func forEachPair(t *testing.T, list []rawclient.Dialect, test func(t *testing.T,
 
 func startStreamingEdge(t *testing.T, s *site, upstream string, to cluster.Access) *testbed.Edge {
 	t.Helper()
-	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{
+	return startEdge(t, testbed.EdgeOptions{
 		Cluster: s.cluster, Issuer: idp, Upstream: to, Args: []string{"--upstream-streaming=" + upstream},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return edge
 }
 
 // spokenBy returns the dialect in which a client runs the scenario directly at the API server. That

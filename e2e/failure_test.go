@@ -63,12 +63,13 @@ func TestProcessKilled(t *testing.T) {
 }
 
 // TestAPIServerKilled checks clients in all dialects when the API server is killed during their
-// sessions. No client may report success. The test uses its own cluster.
+// sessions. No client may report success. The test uses its own API server.
 func TestAPIServerKilled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	s, err := startSite(ctx, cluster.Old)
+	apiServer := startReplica(t, sites[cluster.Old].cluster)
+	s, err := frontFor(ctx, sites[cluster.Old].cluster, apiServer.Access)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ func TestAPIServerKilled(t *testing.T) {
 	for i, d := range dialects {
 		sessions[i], _ = startSleeper(ctx, t, s, d)
 	}
-	s.cluster.KillAPIServer()
+	apiServer.Kill()
 	var wg sync.WaitGroup
 	for i, d := range dialects {
 		wg.Go(func() {
@@ -87,7 +88,7 @@ func TestAPIServerKilled(t *testing.T) {
 	}
 	wg.Wait()
 	// edge itself must still run: when the API server is back, edge must serve requests again.
-	if err := s.cluster.RestartAPIServer(ctx); err != nil {
+	if err := apiServer.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if err := want(dialects[0].run(ctx, t, s, "alice", cluster.Namespace, "echo back"), 0, "back\n"); err != nil {
@@ -100,10 +101,7 @@ func TestAPIServerKilled(t *testing.T) {
 // server were down.
 func TestRefusedStreamsHarmNobody(t *testing.T) {
 	t.Parallel()
-	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp})
-	if err != nil {
-		t.Fatal(err)
-	}
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp})
 	to := edge.Access(tokens["alice"])
 	// if edge reused a connection that the API server is closing, about 1 request in 80 would fail
 	const rounds = 300

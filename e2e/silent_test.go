@@ -30,6 +30,8 @@ func TestSilentExec(t *testing.T) {
 	}
 	forEachSite(t, func(t *testing.T, s *site) {
 		script := fmt.Sprintf("sleep %d; echo still here; exit 7", int(silence.Seconds()))
+		all := together{t: t}
+		defer all.Wait()
 		for _, path := range []string{balanced, nginx} {
 			for name, run := range map[string]func(context.Context, *trial) clients.Result{
 				"kubectl 1.35": func(ctx context.Context, tr *trial) clients.Result {
@@ -49,8 +51,7 @@ func TestSilentExec(t *testing.T) {
 					return java(ctx, tr, nil, "OkHttpExec", noTerminal, cluster.Namespace, "shell", "sh", "-c", script)
 				},
 			} {
-				t.Run(path+"/"+name, func(t *testing.T) {
-					t.Parallel()
+				all.run(path+"/"+name, func(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), silence+patience)
 					defer cancel()
 					if err := want(run(ctx, &trial{t: t, site: s}), 7, "still here\n"); err != nil {
@@ -105,9 +106,10 @@ func TestSilentWebSocket(t *testing.T) {
 		t.Skip("takes more than two minutes")
 	}
 	forEachSite(t, func(t *testing.T, s *site) {
+		all := together{t: t}
+		defer all.Wait()
 		for _, path := range []string{balanced, nginx} {
-			t.Run(path, func(t *testing.T) {
-				t.Parallel()
+			all.run(path, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), silence+patience)
 				defer cancel()
 				name := slug("silent " + path)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -40,19 +41,12 @@ const opsNamespace = "ops"
 const tenantOnly = "--oidc-required-claim=tenant=one"
 
 func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
-	s := &site{}
-	var err error
-	if s.cluster, err = bed.StartCluster(ctx, kind); err != nil {
+	c, err := bed.StartCluster(ctx, kind)
+	if err != nil {
 		return nil, err
 	}
-	args := []string{tenantOnly, "--allowed-origins=" + console.URL}
-	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Args: args}); err != nil {
-		return nil, err
-	}
-	if s.alb, err = bed.StartALB(ctx, s.edge.Addr); err != nil {
-		return nil, err
-	}
-	if s.nginx, err = bed.StartNginx(ctx, s.edge.Addr); err != nil {
+	s, err := frontFor(ctx, c, cluster.Access{})
+	if err != nil {
 		return nil, err
 	}
 	for _, pod := range []cluster.PodOptions{
@@ -73,6 +67,22 @@ func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
 		return nil, err
 	}
 	return s, grant(ctx, s.cluster)
+}
+
+// frontFor starts an edge for a cluster, and both load balancers in front of edge. upstream is the
+// API server that edge uses; empty: the cluster's first one.
+func frontFor(ctx context.Context, c *cluster.Cluster, upstream cluster.Access) (*site, error) {
+	s := &site{cluster: c}
+	var err error
+	args := []string{tenantOnly, "--allowed-origins=" + console.URL}
+	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: c, Issuer: idp, Upstream: upstream, Args: args}); err != nil {
+		return nil, err
+	}
+	if s.alb, err = bed.StartALB(ctx, s.edge.Addr); err != nil {
+		return nil, err
+	}
+	s.nginx, err = bed.StartNginx(ctx, s.edge.Addr)
+	return s, err
 }
 
 // shellScript is the script of the pod "shell". It serves a web page on port 8080 and runs the test
@@ -167,6 +177,18 @@ func forEachSite(t *testing.T, test func(t *testing.T, s *site)) {
 			test(t, s)
 		})
 	}
+}
+
+// together runs subtests that mainly wait, all at the same time. Unlike subtests that call
+// t.Parallel, they do not keep other tests waiting. The caller must call the method Wait before its
+// own test returns.
+type together struct {
+	t *testing.T
+	sync.WaitGroup
+}
+
+func (g *together) run(name string, test func(*testing.T)) {
+	g.Go(func() { g.t.Run(name, test) })
 }
 
 // slug converts a text to a valid name of a Kubernetes object.

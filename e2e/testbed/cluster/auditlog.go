@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -52,38 +53,83 @@ type AuditEvent struct {
 	Annotations map[string]string
 }
 
-// Audit returns the audit events that all API servers of the cluster have written so far and for
-// which match returns true.
-func (c *Cluster) Audit(match func(AuditEvent) bool) ([]AuditEvent, error) {
-	logs, err := filepath.Glob(c.path("audit*.log"))
-	var events []AuditEvent
-	for _, log := range logs {
-		more, lerr := ReadAudit(log, match)
-		events, err = append(events, more...), errors.Join(err, lerr)
-	}
-	return events, err
+// auditLog is an audit log file that a server is still writing. It keeps the events that it has
+// read, so that each line is decoded only once: a cluster's log grows to 100 MB, and tests look for
+// events in it many times per second.
+type auditLog struct {
+	path   string
+	offset int64 // number of bytes of the file that are read
+	events []AuditEvent
 }
 
-// ReadAudit returns the audit events in one audit log file for which match returns true.
-func ReadAudit(log string, match func(AuditEvent) bool) ([]AuditEvent, error) {
-	f, err := os.Open(log)
+// update reads the events that the server has written since the last call.
+func (l *auditLog) update() error {
+	f, err := os.Open(l.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
-	var events []AuditEvent
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var e AuditEvent
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			break // the last line is incomplete, because the server is still writing it
+	if _, err := f.Seek(l.offset, io.SeekStart); err != nil {
+		return err
+	}
+	lines := bufio.NewReader(f)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil // the last line is incomplete, because the server is still writing it
 		}
+		if err != nil {
+			return err
+		}
+		var e AuditEvent
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("testbed: %s: %w", l.path, err)
+		}
+		l.offset += int64(len(line))
+		l.events = append(l.events, e)
+	}
+}
+
+// matching returns the events for which match returns true.
+func (l *auditLog) matching(match func(AuditEvent) bool) []AuditEvent {
+	var events []AuditEvent
+	for _, e := range l.events {
 		if match(e) {
 			events = append(events, e)
 		}
 	}
-	return events, lines.Err()
+	return events
+}
+
+// Audit returns the audit events that all API servers of the cluster have written so far and for
+// which match returns true. The caller must not change what the events point to.
+func (c *Cluster) Audit(match func(AuditEvent) bool) ([]AuditEvent, error) {
+	paths, err := filepath.Glob(c.path("audit*.log"))
+	if err != nil {
+		return nil, err
+	}
+	c.auditMu.Lock()
+	defer c.auditMu.Unlock()
+	var events []AuditEvent
+	for _, path := range paths {
+		log := c.audit[path]
+		if log == nil {
+			log = &auditLog{path: path}
+			c.audit[path] = log
+		}
+		if err := log.update(); err != nil {
+			return nil, err
+		}
+		events = append(events, log.matching(match)...)
+	}
+	return events, nil
+}
+
+// ReadAudit returns the audit events in one audit log file for which match returns true.
+func ReadAudit(path string, match func(AuditEvent) bool) ([]AuditEvent, error) {
+	log := &auditLog{path: path}
+	err := log.update()
+	return log.matching(match), err
 }
 
 // WaitAudit waits for at most two minutes until the cluster's audit logs contain an event for which

@@ -58,7 +58,9 @@ type Cluster struct {
 	number int          // the cluster's number in this run, from 0
 	subnet netip.Prefix // subnet from which pods get their addresses
 
-	mu        sync.Mutex
+	auditMu sync.Mutex
+	audit   map[string]*auditLog // what is read of each API server's audit log, by path
+
 	apiserver *run.Process
 	apiArgs   []string
 	etcd      *run.Process

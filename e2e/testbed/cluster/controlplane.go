@@ -117,9 +117,7 @@ func (c *Cluster) startAPIServer(context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
 	c.apiserver = p
-	c.mu.Unlock()
 	c.run.OnClose(p.Kill)
 	return nil
 }
@@ -129,30 +127,11 @@ func (c *Cluster) startAPIServer(context.Context) error {
 func (c *Cluster) waitControlPlane(ctx context.Context) error {
 	return run.Until(ctx, run.StartupTime, "API server", func(ctx context.Context) error {
 		return c.Client.CoreV1().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
-	}, c.etcd, c.currentAPIServer())
+	}, c.etcd, c.apiserver)
 }
 
-func (c *Cluster) currentAPIServer() *run.Process {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.apiserver
-}
-
-// APIServer returns the process of the cluster's first API server. The process may have ended, for
-// example after KillAPIServer.
-func (c *Cluster) APIServer() *run.Process { return c.currentAPIServer() }
-
-// KillAPIServer kills the cluster's first API server, as in a crash.
-func (c *Cluster) KillAPIServer() { c.currentAPIServer().Kill() }
-
-// RestartAPIServer starts the cluster's first API server again after KillAPIServer, and returns
-// when it is ready.
-func (c *Cluster) RestartAPIServer(ctx context.Context) error {
-	if err := c.startAPIServer(ctx); err != nil {
-		return err
-	}
-	return c.waitControlPlane(ctx)
-}
+// APIServer returns the process of the cluster's first API server.
+func (c *Cluster) APIServer() *run.Process { return c.apiserver }
 
 // EnsureNamespace creates a namespace if it does not exist.
 func (c *Cluster) EnsureNamespace(ctx context.Context, name string) error {

@@ -33,8 +33,9 @@ func (cs *Clusters) StartCluster(ctx context.Context, kind Kind) (*Cluster, erro
 	}
 	c := &Cluster{
 		Kind: kind, run: cs.Run, number: number,
-		Node: fmt.Sprintf("node-%s-%d", cs.ID, number),
-		dir:  filepath.Join(cs.Dir, fmt.Sprintf("cluster-%d-%s", number, kind)),
+		Node:  fmt.Sprintf("node-%s-%d", cs.ID, number),
+		dir:   filepath.Join(cs.Dir, fmt.Sprintf("cluster-%d-%s", number, kind)),
+		audit: map[string]*auditLog{},
 	}
 	if err := os.Mkdir(c.dir, 0o755); err != nil {
 		return nil, err
