@@ -64,7 +64,7 @@ func TestSPDYCut(t *testing.T) {
 		}}).start(t), speaking(upstream))
 		// The answer time is so long that the test would fail if edge waited for the answer to a
 		// Close.
-		w.handler.SetAnswerTime(time.Hour)
+		w.handler.SetAnswerTime(time.Hour, time.Hour)
 		c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
 		f := c.framer()
 		open(t, f, "error", "stdin", "stdout", "stderr")

@@ -18,8 +18,11 @@ func (h *Handler) SetTimes(keepalive, linger, open time.Duration) {
 // container runtime's streams.
 func (h *Handler) SetAcceptTime(accept time.Duration) { h.times.Accept = accept }
 
-// SetAnswerTime changes how long edge waits for a WebSocket client's answer to a Close.
-func (h *Handler) SetAnswerTime(answer time.Duration) { h.times.Answer = answer }
+// SetAnswerTime changes how long edge waits for a WebSocket client's answer to a Close, and for a
+// client that has not answered the ping before the Close.
+func (h *Handler) SetAnswerTime(answer, catchUp time.Duration) {
+	h.times.Answer, h.times.CatchUp = answer, catchUp
+}
 
 // SetForwardTimes changes two timeouts of a port-forward with one upstream session per connection:
 // the hold-back time of a connection that blocks others, and the idle time of a session without

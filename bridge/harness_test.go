@@ -88,7 +88,7 @@ func (w *world) front(upstream *rest.Config, change ...func(*bridge.Config)) {
 		c(&cfg)
 	}
 	w.handler = must(bridge.New(cfg))
-	w.handler.SetAnswerTime(50 * time.Millisecond) // most raw clients of the tests never answer a Close
+	w.handler.SetAnswerTime(50*time.Millisecond, 50*time.Millisecond) // most raw clients of the tests never answer a Close
 	w.edge = serveTLS(w.T, w.handler)
 	w.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

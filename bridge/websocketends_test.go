@@ -299,7 +299,7 @@ func TestCloseIsAnsweredBeforeTheEnd(t *testing.T) {
 		run:     func(*process) error { return nil },
 		forward: func(int32, io.ReadWriter) error { return nil },
 	}).start(t))
-	w.handler.SetAnswerTime(time.Second)
+	w.handler.SetAnswerTime(time.Second, time.Second)
 	const forwardPath = "/api/v1/namespaces/default/pods/web/portforward?ports=80"
 	session := 0
 	for path, versions := range map[string][]string{execPath: webSocketVersions, forwardPath: {"v4.channel.k8s.io"}} {

@@ -28,10 +28,11 @@ func TestSilentExec(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than two minutes")
 	}
-	forEachSite(t, func(t *testing.T, s *site) {
+	t.Parallel()
+	all := together{t: t}
+	defer all.Wait()
+	for kind, s := range sites {
 		script := fmt.Sprintf("sleep %d; echo still here; exit 7", int(silence.Seconds()))
-		all := together{t: t}
-		defer all.Wait()
 		for _, path := range []string{balanced, nginx} {
 			for name, run := range map[string]func(context.Context, *trial) clients.Result{
 				"kubectl 1.35": func(ctx context.Context, tr *trial) clients.Result {
@@ -51,7 +52,7 @@ func TestSilentExec(t *testing.T) {
 					return java(ctx, tr, nil, "OkHttpExec", noTerminal, cluster.Namespace, "shell", "sh", "-c", script)
 				},
 			} {
-				all.run(path+"/"+name, func(t *testing.T) {
+				all.run(string(kind)+"/"+path+"/"+name, func(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), silence+patience)
 					defer cancel()
 					if err := want(run(ctx, &trial{t: t, site: s}), 7, "still here\n"); err != nil {
@@ -60,7 +61,7 @@ func TestSilentExec(t *testing.T) {
 				})
 			}
 		}
-	})
+	}
 }
 
 // TestSilentPortForward checks a forwarded connection through the load balancers that has no
@@ -69,33 +70,41 @@ func TestSilentPortForward(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than two minutes")
 	}
-	forEachSite(t, func(t *testing.T, s *site) {
-		ctx, cancel := context.WithTimeout(t.Context(), silence+patience)
-		defer cancel()
-		p, err := s.kubectl(t, balanced, "1.35", "alice").PortForward(ctx, "pod/shell", 9000)
-		if err != nil {
-			t.Fatal(err)
+	t.Parallel()
+	all := together{t: t}
+	defer all.Wait()
+	for kind, s := range sites {
+		all.run(string(kind), func(t *testing.T) { silentPortForward(t, s) })
+	}
+}
+
+func silentPortForward(t *testing.T, s *site) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), silence+patience)
+	defer cancel()
+	p, err := s.kubectl(t, balanced, "1.35", "alice").PortForward(ctx, "pod/shell", 9000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	conn, err := net.Dial("tcp", p.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(silence + patience))
+	for _, word := range []string{"before", "after!"} {
+		if word == "after!" {
+			time.Sleep(silence)
 		}
-		defer p.Stop()
-		conn, err := net.Dial("tcp", p.Addr)
-		if err != nil {
-			t.Fatal(err)
+		if _, err := io.WriteString(conn, word); err != nil {
+			t.Fatalf("%s: %v; kubectl's output: %s", word, err, p.Said())
 		}
-		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(silence + patience))
-		for _, word := range []string{"before", "after!"} {
-			if word == "after!" {
-				time.Sleep(silence)
-			}
-			if _, err := io.WriteString(conn, word); err != nil {
-				t.Fatalf("%s: %v; kubectl's output: %s", word, err, p.Said())
-			}
-			echo := make([]byte, len(word))
-			if _, err := io.ReadFull(conn, echo); err != nil || string(echo) != word {
-				t.Fatalf("%s: %q, %v; kubectl's output: %s", word, echo, err, p.Said())
-			}
+		echo := make([]byte, len(word))
+		if _, err := io.ReadFull(conn, echo); err != nil || string(echo) != word {
+			t.Fatalf("%s: %q, %v; kubectl's output: %s", word, echo, err, p.Said())
 		}
-	})
+	}
 }
 
 // TestSilentWebSocket checks WebSockets that edge forwards without interpreting them, such as a
@@ -105,11 +114,12 @@ func TestSilentWebSocket(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than two minutes")
 	}
-	forEachSite(t, func(t *testing.T, s *site) {
-		all := together{t: t}
-		defer all.Wait()
+	t.Parallel()
+	all := together{t: t}
+	defer all.Wait()
+	for kind, s := range sites {
 		for _, path := range []string{balanced, nginx} {
-			all.run(path, func(t *testing.T) {
+			all.run(string(kind)+"/"+path, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), silence+patience)
 				defer cancel()
 				name := slug("silent " + path)
@@ -138,7 +148,7 @@ func TestSilentWebSocket(t *testing.T) {
 				}
 			})
 		}
-	})
+	}
 }
 
 // listen opens a WebSocket and reads it in the background. The channel receives each message and,

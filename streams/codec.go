@@ -42,3 +42,10 @@ type Replier interface {
 	Pong(b []byte)
 	Reply(b []byte) error
 }
+
+// A PongReceiver is a Replier that also wants to know the peer's answers to edge's own pings. A
+// source calls Ponged with the payload of each WebSocket pong (RFC 6455 section 5.5.3). Ponged does
+// not keep the payload.
+type PongReceiver interface {
+	Ponged(payload []byte)
+}

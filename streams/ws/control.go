@@ -76,12 +76,16 @@ func validCode(code int) bool {
 }
 
 // answer handles a control frame from the peer. b[off:] is its unmasked payload, with controlRoom
-// bytes before it. answer sends the pong for a ping. For a Close it returns closed and the code (0:
+// bytes before it. answer sends the pong for a ping and reports a pong. For a Close it returns closed and the code (0:
 // the Close has none).
 func (in *frameParser) answer(rep streams.Replier, b []byte, off int) (closed bool, code int, err error) {
 	switch in.op {
 	case opPing:
 		rep.Pong(b[in.side.seal(opPong, b, off):])
+	case opPong:
+		if r, ok := rep.(streams.PongReceiver); ok {
+			r.Ponged(b[off:])
+		}
 	case opClose:
 		code, err = closeCode(b[off:])
 		return err == nil, code, err

@@ -43,6 +43,9 @@ type Leg struct {
 	state   sync.Mutex // guards the fields from pong to closed; never held during I/O
 	pong    []byte     // the encoded pong to send; a newer pong replaces it
 	replies []byte     // encoded replies to send, at most maxReplies+extraReplies bytes
+	// awaited is the payload of the pong that closes ponged; see ExpectPong.
+	awaited string
+	ponged  chan struct{}
 	// extraReplies is the number of bytes of replies that may wait in addition to maxReplies. It
 	// makes room for replies whose number the protocol limits, such as one reset for each stream.
 	// It is set before the leg is used.

@@ -156,6 +156,25 @@ func (l *Leg) Reply(b []byte) error {
 	return nil
 }
 
+// ExpectPong returns a channel that is closed when the peer sends a WebSocket pong with this
+// payload. Call it before the ping is written, and at most once.
+func (l *Leg) ExpectPong(payload string) <-chan struct{} {
+	l.state.Lock()
+	defer l.state.Unlock()
+	l.awaited, l.ponged = payload, make(chan struct{})
+	return l.ponged
+}
+
+// Ponged implements streams.PongReceiver.
+func (l *Leg) Ponged(payload []byte) {
+	l.state.Lock()
+	defer l.state.Unlock()
+	if l.ponged != nil && string(payload) == l.awaited {
+		close(l.ponged)
+		l.ponged = nil
+	}
+}
+
 // Keepalive sends a keepalive to the peer. If edge does not read from the peer at the moment, the
 // peer's pings may lie unread behind data. Then Keepalive also sends a pong that the peer did not
 // request.

@@ -95,6 +95,7 @@ func (e *execSession) writeOutcome(status []byte) {
 	cause := e.cause()
 	var breach *breachError
 	var closed *closedError
+	var caughtUp <-chan struct{}
 	switch {
 	case errors.Is(cause, errClientGone):
 		e.down.Cut()
@@ -108,6 +109,9 @@ func (e *execSession) writeOutcome(status []byte) {
 		e.down.Conn.SetWriteDeadline(limit)
 		e.readDeadline.Store(limit.UnixNano())
 		e.output.write(statusFrame(e.client.finalStatus(status, cause)))
+		if e.client.closeCodes {
+			caughtUp = e.pingLast(&e.output)
+		}
 		goodbye := streams.Frame{Kind: streams.Close}
 		if e.client.closeCodes {
 			goodbye.Code = streams.CloseNormal
@@ -117,7 +121,7 @@ func (e *execSession) writeOutcome(status []byte) {
 	e.output.flush()
 	// After a protocol violation, the input loop does not wait for the client's Close.
 	if e.client.closeCodes && e.output.writeErr == nil && breach == nil {
-		e.awaitCloseAnswer(e.closeReceived, e.inputDone)
+		e.awaitCloseAnswer(e.closeReceived, e.inputDone, caughtUp)
 	}
 	e.output.closeWrite(e.down)
 	e.down.Conn.SetReadDeadline(time.Now().Add(e.Linger))

@@ -21,6 +21,10 @@ type Times struct {
 	// Answer is how long edge waits for the client to answer edge's WebSocket Close with its own.
 	// RFC 6455 section 5.5.1 requires that answer, and it arrives within one round trip.
 	Answer time.Duration
+	// CatchUp is how long edge waits for a WebSocket client that has answered neither edge's last ping
+	// nor its Close. The client may still be reading output that a load balancer has stored, which can
+	// be some megabytes.
+	CatchUp time.Duration
 	// Open is how long an SPDY client may take to open its streams. The container runtime has the
 	// same timeout.
 	Open time.Duration
@@ -38,7 +42,7 @@ type Times struct {
 
 const maxHoldBack = 30 * time.Second
 
-var DefaultTimes = Times{Keepalive: keepaliveInterval, Linger: 5 * time.Second, Answer: time.Second, Open: 30 * time.Second, Accept: 5 * time.Second, HoldBack: maxHoldBack, Idle: time.Minute}
+var DefaultTimes = Times{Keepalive: keepaliveInterval, Linger: 5 * time.Second, Answer: time.Second, CatchUp: time.Minute, Open: 30 * time.Second, Accept: 5 * time.Second, HoldBack: maxHoldBack, Idle: time.Minute}
 
 // Description describes a stream. It is immutable.
 type Description struct {

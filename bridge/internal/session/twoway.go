@@ -153,12 +153,13 @@ func (t *twoWay) runToClient() {
 	t.toClient.flush()
 	t.setLinger(t.down.Conn, t.up.Conn)
 	if t.toClient.writeErr == nil && t.clientClose != nil {
+		caughtUp := t.pingLast(&t.toClient)
 		// Use WriteLast, which drops a second Close: the loop that reads from the client may be
 		// answering the client's Close at the same time.
 		t.toClient.writeErr = t.down.WriteLast(ws.AppendClose(nil, t.closeCode(), ""))
 		breach := (*breachError)(nil) // after a protocol violation edge does not wait for the client's Close
 		if t.toClient.writeErr == nil && !errors.As(t.cause(), &breach) {
-			t.awaitCloseAnswer(t.inputDone, nil)
+			t.awaitCloseAnswer(t.inputDone, nil, caughtUp)
 		}
 	}
 	t.toClient.closeWrite(t.down)

@@ -78,16 +78,46 @@ func (s *session) discardInput() {
 	}
 }
 
-// awaitCloseAnswer waits until a WebSocket client has answered edge's Close or disconnected, before
-// edge half-closes. A load balancer that speaks HTTP/2 to a browser (RFC 8441) may turn the
-// half-close into a reset. A client that cannot answer the Close any more then reports an abnormal
-// end.
-func (s *session) awaitCloseAnswer(answered, gone <-chan struct{}) {
-	late := time.NewTimer(min(s.Answer, s.Linger))
+// finalPing is the payload of the ping that edge sends a WebSocket client before its Close.
+const finalPing = "last"
+
+// pingLast sends a ping after everything that d has written to a WebSocket client, and before
+// edge's Close. The channel that it returns is closed when the client has answered the ping, which
+// proves that the client has read everything before it.
+func (s *session) pingLast(d *direction) <-chan struct{} {
+	ponged := s.down.ExpectPong(finalPing)
+	if d.writeErr == nil {
+		d.writeErr = d.sink.Flush()
+	}
+	if d.writeErr == nil {
+		d.writeErr = s.down.WriteRoom(ws.AppendPing(nil, []byte(finalPing)), 0)
+	}
+	return ponged
+}
+
+// awaitCloseAnswer waits until a WebSocket client has answered edge's Close (answered) or
+// disconnected (gone), before edge half-closes. Two things can go wrong otherwise:
+//   - A load balancer that speaks HTTP/2 to a browser (RFC 8441) may turn the half-close into a
+//     reset. A client that cannot answer the Close any more then reports an abnormal end.
+//   - A load balancer closes the client's connection, too. If the client is slow, and sends a ping
+//     while the load balancer still has output for it, the client gets a reset and loses that output.
+//
+// A client that answers no Close gets the time Answer from the moment at which it has read
+// everything (caughtUp, from pingLast).
+func (s *session) awaitCloseAnswer(answered, gone, caughtUp <-chan struct{}) {
+	late := time.NewTimer(s.CatchUp)
 	defer late.Stop()
-	select {
-	case <-answered:
-	case <-gone:
-	case <-late.C:
+	for {
+		select {
+		case <-answered:
+			return
+		case <-gone:
+			return
+		case <-caughtUp:
+			caughtUp = nil
+			late.Reset(min(s.Answer, s.Linger))
+		case <-late.C:
+			return
+		}
 	}
 }
