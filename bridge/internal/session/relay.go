@@ -59,7 +59,9 @@ func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err
 			return err
 		}
 		if f.Kind == streams.Close {
-			d.flushLeg() // write the earlier frames now, because the session may end with this Close
+			// Write the earlier frames now, also those that the sink keeps back. The session may end with
+			// this Close, and then wait some seconds before it writes again.
+			d.flush()
 		}
 		forward, err := see(f)
 		if err != nil {
