@@ -63,6 +63,40 @@ func TestCloseIsAnswered(t *testing.T) {
 	}
 }
 
+// TestInputBeforeClose checks that the process receives at once what a client sent before its Close.
+// edge keeps the connection to an API server over WebSocket open for the accept time, and must not
+// keep back input for so long.
+func TestInputBeforeClose(t *testing.T) {
+	const input = "all of it"
+	for name, upstream := range map[string]bridge.Streaming{"SPDY": bridge.StreamingSPDY, "WebSocket": bridge.StreamingWebSocket} {
+		for _, version := range webSocketVersions {
+			t.Run(name+" "+version, func(t *testing.T) {
+				got := make(chan string, 1)
+				w := newWorld(t, (&apiServer{run: func(p *process) error {
+					b := make([]byte, len(input))
+					_, err := io.ReadFull(p.in, b)
+					got <- string(b)
+					return err
+				}}).start(t), speaking(upstream))
+				w.handler.SetTimes(time.Hour, time.Hour, time.Hour)
+				w.handler.SetAcceptTime(time.Hour)
+				c := w.rawWebSocket(t, execPath, version)
+				io.WriteString(c.Conn, message("\x00"+input)+masked(true, opClose, "\x03\xe8"))
+				select {
+				case said := <-got:
+					if said != input {
+						t.Errorf("the process got %q", said)
+					}
+				case <-time.After(patience):
+					t.Error("the process got no input")
+				}
+				c.Close()
+				w.ended(1)
+			})
+		}
+	}
+}
+
 // TestCloseDuringAFlood checks that edge answers a client's Close although the process sends output
 // without a pause, and that nothing follows the answer.
 func TestCloseDuringAFlood(t *testing.T) {
