@@ -1,13 +1,11 @@
 package bridge_test
 
 import (
-	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -42,57 +40,36 @@ func eagerRelay(t *testing.T, server *httptest.Server) (addr string, taken *coun
 				return
 			}
 			go io.Copy(up, client)
-			go takeAll(client, io.TeeReader(up, taken), up)
+			go func() {
+				defer up.Close()
+				takeAll(client, io.TeeReader(up, taken))
+			}()
 		}
 	}()
 	return l.Addr().String(), taken
 }
 
 // takeAll copies all bytes of src to client, and reads from src also while client does not read.
-// When src ends, it resets client and closes up.
-func takeAll(client net.Conn, src io.Reader, up io.Closer) {
+// When src ends, takeAll resets client's connection.
+func takeAll(client net.Conn, src io.Reader) {
 	tcpOf(client).SetWriteBuffer(64 << 10)
-	var mu sync.Mutex
-	var stored bytes.Buffer
-	more, ended := make(chan struct{}, 1), make(chan struct{})
+	stored := make(chan []byte, 1<<16) // has room for all that the test sends
 	go func() {
-		defer close(ended)
-		b := make([]byte, 32<<10)
-		for {
-			n, err := src.Read(b)
-			mu.Lock()
-			stored.Write(b[:n])
-			mu.Unlock()
-			select {
-			case more <- struct{}{}:
-			default:
-			}
-			if err != nil {
-				tcpOf(client).SetLinger(0)
-				tcpOf(client).Close()
+		for b := range stored {
+			if _, err := client.Write(b); err != nil {
 				return
 			}
 		}
 	}()
 	for {
-		select {
-		case <-more:
-		case <-ended:
-			up.Close()
+		b := make([]byte, 32<<10)
+		n, err := src.Read(b)
+		stored <- b[:n]
+		if err != nil {
+			close(stored)
+			tcpOf(client).SetLinger(0)
+			tcpOf(client).Close()
 			return
-		}
-		for {
-			mu.Lock()
-			b := bytes.Clone(stored.Next(32 << 10))
-			mu.Unlock()
-			if len(b) == 0 {
-				break
-			}
-			if _, err := client.Write(b); err != nil {
-				up.Close()
-				<-ended
-				return
-			}
 		}
 	}
 }

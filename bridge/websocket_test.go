@@ -35,7 +35,8 @@ func TestWebSocketWire(t *testing.T) {
 			if err != io.EOF {
 				t.Errorf("the connection ended with %v", err)
 			}
-			// the ping that tells edge when the client has read everything
+			// The frame before the Close is a ping. Its pong tells edge that the client has read
+			// everything.
 			ping := len(frames) - 2
 			if frames[ping].op != opPing || frames[ping].masked {
 				t.Fatalf("before the Close came %+v", frames[ping])

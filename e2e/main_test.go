@@ -34,8 +34,8 @@ var atEnd = func() {}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// Most tests wait half of the time. With 3 per core, no core is idle; with more, the clusters
-	// answer later and the tests are not faster. Tests that need much CPU also wait for a slot in the
+	// With 3 tests per core, no core is idle. With more, the clusters answer later and the tests are
+	// not faster. Tests that need much CPU also wait for a slot in the
 	// channel heavy.
 	flag.Set("test.parallel", strconv.Itoa(3*runtime.NumCPU()))
 	os.Exit(runTests(m))

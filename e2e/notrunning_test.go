@@ -60,9 +60,9 @@ func startHalfDone(ctx context.Context, c *cluster.Cluster) error {
 	}
 }
 
-// klogLine matches one line of kubectl's log. Unlike the error, its time and its process ID differ
-// from run to run, and whether a line is there depends on who is first: "Unknown stream id 1" is
-// logged when the error arrives before kubectl has opened its streams.
+// klogLine matches one line of kubectl's log. The line's time and process ID differ from run to run.
+// Some lines are not in every run: kubectl logs "Unknown stream id 1" only if the error arrives
+// before kubectl has opened its streams.
 var klogLine = regexp.MustCompile(`(?m)^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} .*\n?`)
 
 // reasonIn returns the error that kubectl printed, without lines of kubectl's log and without the
@@ -106,7 +106,7 @@ func TestNotRunning(t *testing.T) {
 				if past.Code == 0 || len(past.Stderr) == 0 {
 					t.Fatalf("kubectl %s, without edge: %q: code %d, %s", version, args, past.Code, past.Stderr)
 				}
-				// each version and each command once or twice on each path
+				// each version, and each command, runs once or twice on each path
 				path := paths[(i+j)%len(paths)]
 				r := run(s.kubectl(t, path, version, "alice"), args)
 				if got, want := reasonIn(r), reasonIn(past); r.Code != past.Code || got != want {

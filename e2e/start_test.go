@@ -22,7 +22,8 @@ func startIssuer(t *testing.T) *issuer.Issuer {
 	return provider
 }
 
-// startReplica starts an additional API server of a cluster, with args. It ends with the test.
+// startReplica starts an additional API server of a cluster, with args. The API server
+// ends with the test.
 func startReplica(t *testing.T, c *cluster.Cluster, args ...string) *cluster.Replica {
 	t.Helper()
 	replica, err := c.StartReplica(t.Context(), args...)

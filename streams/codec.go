@@ -43,9 +43,9 @@ type Replier interface {
 	Reply(b []byte) error
 }
 
-// A PongReceiver is a Replier that also wants to know the peer's answers to edge's own pings. A
-// source calls Ponged with the payload of each WebSocket pong (RFC 6455 section 5.5.3). Ponged does
-// not keep the payload.
+// A PongReceiver is told of each pong that the peer sends. A source checks whether its Replier is
+// also a PongReceiver; if so, the source calls Ponged with the payload of each WebSocket pong (RFC
+// 6455 section 5.5.3). Ponged does not keep the payload.
 type PongReceiver interface {
 	Ponged(payload []byte)
 }

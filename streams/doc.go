@@ -32,7 +32,7 @@
 //
 //	file       content
 //	frame.go   frames, their kinds, streams and roles, and the size limits of a frame
-//	codec.go   the interfaces of a codec: Source, Sink, Writer, Replier
+//	codec.go   the interfaces of a codec: Source, Sink, Writer, Replier, PongReceiver
 //	set.go     the set of streams of an exec or attach
 //	ports.go   the stream IDs of numbered port-forward connections
 //	reader.go  Reader, from which a source reads the bytes of its leg

@@ -76,8 +76,8 @@ func validCode(code int) bool {
 }
 
 // answer handles a control frame from the peer. b[off:] is its unmasked payload, with controlRoom
-// bytes before it. answer sends the pong for a ping and reports a pong. For a Close it returns closed and the code (0:
-// the Close has none).
+// bytes before it. answer sends the pong for a ping, and reports a pong to rep. For a Close it
+// returns closed and the code (0: the Close has none).
 func (in *frameParser) answer(rep streams.Replier, b []byte, off int) (closed bool, code int, err error) {
 	switch in.op {
 	case opPing:

@@ -109,11 +109,9 @@ func (e *execSession) writeOutcome(status []byte) {
 		e.down.Conn.SetWriteDeadline(limit)
 		e.readDeadline.Store(limit.UnixNano())
 		e.output.write(statusFrame(e.client.finalStatus(status, cause)))
-		if e.client.closeCodes {
-			caughtUp = e.pingLast(&e.output)
-		}
 		goodbye := streams.Frame{Kind: streams.Close}
 		if e.client.closeCodes {
+			caughtUp = e.pingLast(&e.output)
 			goodbye.Code = streams.CloseNormal
 		}
 		e.output.write(goodbye)

@@ -60,7 +60,7 @@ func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err
 		}
 		if f.Kind == streams.Close {
 			// Write the earlier frames now, also those that the sink keeps back. The session may end with
-			// this Close, and then wait some seconds before it writes again.
+			// this Close, and edge may then wait some seconds before it writes again.
 			d.flush()
 		}
 		forward, err := see(f)

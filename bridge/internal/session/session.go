@@ -28,9 +28,10 @@ type Times struct {
 	// Open is how long an SPDY client may take to open its streams. The container runtime has the
 	// same timeout.
 	Open time.Duration
-	// Accept is the least time from the begin of an exec or attach until edge closes its connection
-	// upstream, if that is a WebSocket. Linger limits this time. The API server opens the container runtime's streams after its 101 and does not
-	// report when they are open. On a busy machine this took more than a second.
+	// Accept is the least time from the start of an exec or attach until edge closes its connection
+	// upstream, if that connection is a WebSocket. Accept has no effect beyond Linger. The API server
+	// opens the container runtime's streams after its 101 and does not report when they are open. On a
+	// busy machine this took more than a second.
 	Accept time.Duration
 	// HoldBack is how long one connection of a port-forward may hold up the client's other
 	// connections. It applies if each connection has its own upstream session, and upstream reads

@@ -22,10 +22,10 @@ import (
 )
 
 // Browser is a running Chromium that trusts the testbed's CA. The Node program
-// e2e/browser/browser.mjs controls it. Both run in a network namespace of their own, because
-// Chromium aborts the connections that it is opening whenever a network interface appears or
-// disappears, and each pod of any test adds one. They reach this machine's loopback address, and
-// nothing else, through a SOCKS server that the testbed runs.
+// e2e/browser/browser.mjs controls it. Both programs run in a network namespace of their own,
+// because Chromium aborts the connections that it is opening whenever a network interface appears or
+// disappears, and each pod of any test adds a network interface. Both programs reach this machine's
+// loopback address, and nothing else, through a SOCKS server that the testbed runs.
 type Browser struct {
 	client  http.Client // connects to the HTTP server in browser.mjs, which receives the jobs
 	process *run.Process

@@ -19,8 +19,8 @@ import (
 )
 
 // lazyGC is the environment variable with which the cluster's programs, all written in Go, collect
-// garbage a quarter as often, and use up to twice as much memory. Several clusters share one
-// machine with the tests, and their garbage collection was a large part of its CPU time.
+// garbage less often and use more memory. Several clusters share one machine with the tests, on
+// which CPU time is scarcer than memory.
 const lazyGC = "GOGC=400"
 
 func (c *Cluster) startEtcd(ctx context.Context) error {
