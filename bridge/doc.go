@@ -30,7 +30,7 @@
 //
 //	bridge.go            ServeHTTP: the steps of a request
 //	handler.go           Config, New and the Handler
-//	header.go            the header of the upstream request
+//	upstreamheader.go    the header of the upstream request
 //	api.go               names of the internal packages that other packages may use
 //	clientaddress.go     the client's address, and the proxies that edge trusts to report it
 //	observe.go           the Observer: it is notified of each request and may refuse it

@@ -10,7 +10,7 @@
 // An [APIServer] checks whether the API server answers a request of edge's own. edge is ready
 // only while it does. The API server's own health (its /readyz) does not count.
 //
-//	file          content
-//	ops.go        the server and its probes
-//	apiserver.go  the check of the API server
+//	file               content
+//	probes.go          the server and its probes /ready and /live
+//	apiservercheck.go  the check of the API server
 package ops

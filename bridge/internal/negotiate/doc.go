@@ -3,12 +3,12 @@
 //
 // It makes no authorization decisions.
 //
-//	target.go       the pod and verb that a path stands for
-//	upgrade.go      which requests edge handles as upgrades
-//	dialect.go      the client's dialect, chosen from its request; edge's 101 to the client
-//	offer.go        the upgrade that edge requests from the API server
-//	upstream101.go  the check of the API server's 101
-//	header.go       parsing the headers of both sides
-//	hijack.go       taking over the client's connection after the 101
-//	errors.go       errors about an invalid 101 of the API server
+//	target.go         the pod and verb that a path stands for
+//	clientupgrade.go  which requests edge handles as upgrades
+//	clientdialect.go  the protocol that the client asked for, and edge's choice among its versions
+//	client101.go      edge's 101 to the client; taking over the client's connection
+//	upstreamoffer.go  the upgrade that edge requests from the API server
+//	upstream101.go    the check of the API server's 101
+//	header.go         parsing the headers of both sides
+//	errors.go         errors about an invalid 101 of the API server
 package negotiate

@@ -3,7 +3,6 @@ package negotiate
 import (
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -212,28 +211,4 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 	}
 	d.Name = spdy.Protocol + " " + d.Subprotocol
 	return d, nil
-}
-
-// Accept sends the 101 to the client and takes over the client's connection from net/http.
-func (d Dialect) Accept(w http.ResponseWriter, r *http.Request, resp *http.Response) (net.Conn, error) {
-	h := w.Header()
-	switch d.Kind {
-	// edge writes this 101 itself: no WebSocket library accepts every Sec-WebSocket-Key that API
-	// servers accept.
-	case WebSocketExec, WebSocketPorts, Tunnel:
-		h.Set("Upgrade", WebSocket)
-		h["Sec-WebSocket-Accept"] = []string{AcceptKey(r.Header.Get("Sec-Websocket-Key"))}
-		if d.Subprotocol != "" {
-			h["Sec-WebSocket-Protocol"] = []string{d.Subprotocol}
-		}
-	case Opaque:
-		maps.Copy(h, resp.Header)
-		delete(h, "Content-Length") // a 101 has no Content-Length
-		h.Set("Upgrade", d.Passed)
-	default:
-		h.Set("Upgrade", spdy.Protocol)
-		h.Set(httpstream.HeaderProtocolVersion, d.Subprotocol)
-	}
-	h.Set("Connection", "Upgrade")
-	return Hijack(w)
 }
