@@ -3,8 +3,8 @@
 //
 //	leg.go                   the Leg, and how its connection ends
 //	write.go, read.go        writes, replies and keepalives; reads
-//	coalesce.go              what a relay loop writes between two waits leaves in one write
-//	writebuffer.go           the buffer below TLS that collects these writes
+//	relaywriter.go           what a relay loop writes between two waits leaves in one write
+//	tlswritebuffer.go        the buffer below TLS that collects these writes and their TLS records
 //	pollconn*.go             a TCP connection that can be read without waiting; Listener
 //	moderate.go              delays reads of many small segments, like interrupt moderation
 //	idle.go, idletimer.go    how an idle leg waits without a goroutine's stack

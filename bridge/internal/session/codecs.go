@@ -100,11 +100,11 @@ func (p codecs) execUpstream(e *execSession, r *streams.Reader) (begin func() er
 		if p.up.Chosen == ws.V4 {
 			version = ws.V4Channel
 		}
-		e.input.sink, e.output.src = ws.NewExecClientSink(e.up.Coalesced(), version), ws.NewExecClientSource(r, e.up, version)
+		e.input.sink, e.output.src = ws.NewExecClientSink(e.up.RelayWriter(), version), ws.NewExecClientSource(r, e.up, version)
 		e.upstream.closesLast = true
 		return nothing
 	}
-	sink, src := spdy.NewExecClientSink(e.up.Coalesced(), p.Streams), spdy.NewExecClientSource(r, e.up, p.Streams)
+	sink, src := spdy.NewExecClientSink(e.up.RelayWriter(), p.Streams), spdy.NewExecClientSource(r, e.up, p.Streams)
 	e.input.sink, e.output.src = sink, src
 	accepted := make(chan struct{})
 	e.upstream.accepted = accepted
@@ -117,7 +117,7 @@ func (p codecs) execUpstream(e *execSession, r *streams.Reader) (begin func() er
 // client that the session has begun.
 func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() error) {
 	if p.Kind == negotiate.WebSocketExec {
-		src, sink := ws.NewExecServerSource(r, e.down, p.Version), ws.NewExecServerSink(e.down.Coalesced(), p.Version)
+		src, sink := ws.NewExecServerSource(r, e.down, p.Version), ws.NewExecServerSink(e.down.RelayWriter(), p.Version)
 		e.input.src, e.output.sink = src, sink
 		if p.up.Protocol == negotiate.WebSocket {
 			// Keep the WebSocket masks with which the client sent stdin: the sink (encoder) that
@@ -135,7 +135,7 @@ func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() erro
 		set.Terminal = false // protocol v1 and v2 have no stream for terminal sizes
 	}
 	src := spdy.NewExecServerSource(r, e.down, set)
-	e.input.src, e.output.sink = src, spdy.NewExecServerSink(e.down.Coalesced(), src)
+	e.input.src, e.output.sink = src, spdy.NewExecServerSink(e.down.RelayWriter(), src)
 	e.client.plainStatus = p.Subprotocol != remotecommand.StreamProtocolV4Name && p.Subprotocol != remotecommand.StreamProtocolV5Name
 	whole := make(chan struct{})
 	e.client.allOpened = whole
@@ -186,7 +186,7 @@ func (p codecs) relayPorts(s *session) {
 	var downReader *streams.Reader
 	if p.Kind == negotiate.WebSocketPorts {
 		downReader = streams.NewReader(s.down, forward.fromClient.flush)
-		sink := ws.NewPortSink(s.down.Coalesced(), p.Ports, p.Version)
+		sink := ws.NewPortSink(s.down.RelayWriter(), p.Ports, p.Version)
 		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.Ports), p.Version), sink
 		numbered := newChannels(len(p.Ports), &table)
 		numbered.ask = portsSink.AskDelivered

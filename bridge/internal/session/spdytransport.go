@@ -20,16 +20,16 @@ type spdyTransport struct {
 
 func upTransport(l *leg.Leg, tunnelled bool) spdyTransport {
 	if !tunnelled {
-		return spdyTransport{l, l.Coalesced(), l, nil}
+		return spdyTransport{l, l.RelayWriter(), l, nil}
 	}
-	tunnel := ws.NewClientTunnel(l, l, l.Coalesced())
+	tunnel := ws.NewClientTunnel(l, l, l.RelayWriter())
 	return spdyTransport{tunnel, tunnel, ws.ClientTunnelReplier(l), tunnel}
 }
 
 func downTransport(l *leg.Leg, tunnelled bool) spdyTransport {
 	if !tunnelled {
-		return spdyTransport{l, l.Coalesced(), l, nil}
+		return spdyTransport{l, l.RelayWriter(), l, nil}
 	}
-	tunnel := ws.NewTunnel(l, l, l.Coalesced())
+	tunnel := ws.NewTunnel(l, l, l.RelayWriter())
 	return spdyTransport{tunnel, tunnel, ws.TunnelReplier(l), tunnel}
 }

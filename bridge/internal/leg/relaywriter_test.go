@@ -39,20 +39,20 @@ func TestBurst(t *testing.T) {
 	}
 	const much = streams.Small
 	reply()
-	say(l.Coalesced(), 'a', much)
-	say(l.Coalesced(), 'b', 1)
-	say(l.Coalesced(), 'c', much)
+	say(l.RelayWriter(), 'a', much)
+	say(l.RelayWriter(), 'b', 1)
+	say(l.RelayWriter(), 'c', much)
 	if len(w.said) != 1 {
 		t.Errorf("%d writes before the release", len(w.said))
 	}
 	release()
 	say(l, 'd', much)
-	say(l.Coalesced(), 'e', much)
+	say(l.RelayWriter(), 'e', much)
 	say(l, 'f', 1)
-	say(l.Coalesced(), 'g', 1)
-	say(l.Coalesced(), 'h', much)
+	say(l.RelayWriter(), 'g', 1)
+	say(l.RelayWriter(), 'h', much)
 	reply()
-	say(l.Coalesced(), 'i', 1)
+	say(l.RelayWriter(), 'i', 1)
 	release()
 	if got, want := w.lengths(), []int{5, much + 1 + much, much, much + 1, 1, much + 5, 1}; !slices.Equal(got, want) {
 		t.Errorf("writes of %v, want %v", got, want)
