@@ -95,8 +95,9 @@
 //	redact.go         removes tokens; the parts of a request that an event has
 //	options.go        the flags
 //	validate.go       checks the flags
-//	events.go         the policy, the backends and their end
-//	requestevents.go  the events of one request
+//	policy.go         the audit policy
+//	events.go         the backends of events, and their end
+//	requestevents.go  the events of one request, and its Audit-ID
 //	attributes.go     the attributes of a request, for an audit policy and for an authorizer
 //	users.go          the requestor, and the user that the requestor impersonates
 //	backend.go        adds batching, modes and truncation to a backend

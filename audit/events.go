@@ -2,19 +2,12 @@ package audit
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"time"
 
-	"github.com/google/uuid"
-	"k8s.io/apimachinery/pkg/types"
-	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/audit/policy"
-
-	"edge/bridge"
 )
 
 // flushPeriod limits how long Run waits at the end for events that are not delivered yet.
@@ -44,13 +37,9 @@ func New(o *Options, log *slog.Logger) (*Events, error) {
 		log.Warn("audit events are disabled: --audit-policy-file is not set")
 		return nil, nil
 	}
-	rules, err := policy.LoadPolicyFromFile(o.PolicyFile)
+	rules, err := loadPolicy(o.PolicyFile, log)
 	if err != nil {
-		return nil, fmt.Errorf("--audit-policy-file: %w", err)
-	}
-	if asksForBodies(rules) {
-		log.Warn("the audit policy has rules of level Request or RequestResponse: edge's events have metadata only, "+
-			"the API server's events have the bodies", "file", o.PolicyFile)
+		return nil, err
 	}
 	ctx, cut := context.WithCancel(context.Background())
 	e := &Events{policy: policy.NewPolicyRuleEvaluator(rules), cut: cut, flush: flushPeriod, log: log}
@@ -85,15 +74,6 @@ func (e *Events) open(ctx context.Context, o *Options) (audit.Backend, error) {
 	return audit.Union(all...), nil
 }
 
-func asksForBodies(p *auditinternal.Policy) bool {
-	for _, rule := range p.Rules {
-		if rule.Level == auditinternal.LevelRequest || rule.Level == auditinternal.LevelRequestResponse {
-			return true
-		}
-	}
-	return false
-}
-
 // Run runs the backends until ctx ends, then delivers the remaining events and closes the backends.
 // End ctx only after the last request. Run logs an error if it has to drop events that are not
 // delivered within flushPeriod.
@@ -117,20 +97,4 @@ func (e *Events) Run(ctx context.Context) {
 			e.log.Error("failed to close the audit log file", "error", err.Error())
 		}
 	}
-}
-
-// maxAuditID limits an Audit-ID that a client sends, in bytes.
-const maxAuditID = 256
-
-// Begin sets the request's Audit-ID, under which the API server records the same request. It keeps
-// the client's Audit-ID unless that is too long or contains a token.
-func (e *Events) Begin(r *http.Request) bridge.Observation {
-	id := r.Header.Get(auditinternal.HeaderAuditID)
-	if id == "" || len(id) > maxAuditID || hasToken(id) {
-		id = uuid.NewString()
-	}
-	r.Header.Set(auditinternal.HeaderAuditID, id)
-	ctx := audit.WithAuditContext(context.Background())
-	audit.WithAuditID(ctx, types.UID(id))
-	return &requestEvents{policy: e.policy, backend: e.backend, ctx: ctx, ac: audit.AuditContextFrom(ctx), received: time.Now()}
 }

@@ -2,6 +2,8 @@ package authn
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 
 	celgo "github.com/google/cel-go/cel"
@@ -120,4 +122,73 @@ func (v *verification) evaluateList(ctx context.Context, mapper cel.ClaimsMapper
 		return nil, e.refuseResult(err.Error())
 	}
 	return list, nil
+}
+
+func (c claims) username(claim string) (string, error) {
+	name, err := c.text(claim)
+	if err != nil {
+		return "", refusedOpenly(ReasonClaims, fmt.Sprintf("username claim %q %v", claim, err))
+	}
+	if raw, ok := c["email_verified"]; ok && claim == "email" {
+		var verified bool
+		if json.Unmarshal(raw, &verified) != nil {
+			return "", refusedOpenly(ReasonClaims, "email_verified is not a boolean")
+		}
+		if !verified {
+			return "", refusedWithMessage(ReasonClaims, "email_verified is false", "email_verified is false: verify your email address with the issuer")
+		}
+	}
+	return name, nil
+}
+
+func (c claims) groups(claim string) ([]string, error) {
+	raw, ok := c[claim]
+	if !ok {
+		return nil, c.refuseDistributed(claim)
+	}
+	groups, err := stringOrList(raw)
+	if err != nil {
+		return nil, refusedOpenly(ReasonClaims, fmt.Sprintf("groups claim %q is neither a string nor a list of strings", claim))
+	}
+	return groups, nil
+}
+
+// refuseDistributed refuses a token that contains only a reference to its groups and not the groups
+// (OpenID Connect Core 1.0, section 5.6.2). To fetch the groups, edge would have to follow a URL
+// from a token. Without the groups, the user would have other rights than the issuer meant. A token
+// with malformed _claim_names or without valid _claim_sources is refused, as in kube-apiserver.
+func (c claims) refuseDistributed(groupsClaim string) error {
+	raw, ok := c["_claim_names"]
+	if !ok {
+		return nil
+	}
+	var names map[string]string
+	if json.Unmarshal(raw, &names) != nil {
+		return refusedOpenly(ReasonClaims, "_claim_names is not an object of strings")
+	}
+	if _, ok := names[groupsClaim]; ok {
+		return refusedOpenly(ReasonDistributedGroups,
+			fmt.Sprintf("the token only refers to its %q claim instead of containing it (too many groups?); configure the issuer to send fewer groups", groupsClaim))
+	}
+	var sources map[string]struct {
+		Endpoint    string `json:"endpoint"`
+		AccessToken string `json:"access_token"`
+		JWT         string `json:"JWT"`
+	}
+	if json.Unmarshal(c["_claim_sources"], &sources) != nil {
+		return refusedOpenly(ReasonClaims, "the token has _claim_names, but no valid _claim_sources")
+	}
+	return nil
+}
+
+func stringOrList(raw json.RawMessage) ([]string, error) {
+	var list []string
+	if err := json.Unmarshal(raw, &list); err == nil {
+		return list, nil
+	}
+	var one string
+	if err := json.Unmarshal(raw, &one); err != nil {
+		return nil, errors.New("neither a string nor a list of strings")
+	}
+	return []string{one}, nil
 }

@@ -106,7 +106,7 @@
 //	authn.go            Authenticator: New, Run, Authenticate
 //	verify.go           the list of checks; form, algorithm, issuer, signature, times, audience
 //	verification.go     the state of one token during the checks; Verified, the result
-//	claimmappings.go    the checks that make a user: username, groups, uid, extra
+//	claimmappings.go    the claims that make a user: username, groups, uid, extra
 //	validationrules.go  the checks of required claims and of rules over claims and user
 //	claims.go           reads claims of a payload without CEL
 //	cel.go              converts claims and users to CEL values, and CEL values to strings

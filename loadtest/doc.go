@@ -82,6 +82,7 @@
 //	process.go             memory, CPU time and descriptors of a process
 //	limits_*.go            the limit of file descriptors of this process
 //	sampler.go, sample.go  the time series
+//	memorygrowth.go        how far the memory of the watched process has grown
 //	progress.go            the progress bar, or progress lines without a terminal
 //	report.go, table.go    the report as JSON and as text
 //	verdict.go             the comparison with the thresholds

@@ -13,7 +13,8 @@
 // The package makes no decision about a request, and handles no credentials.
 //
 //	file                              content
-//	server.go                         Server: accept, handshake, HTTP/1.1 or HTTP/2, shutdown
+//	server.go                         Server: accept, HTTP/1.1 or HTTP/2, shutdown
+//	handshake.go                      the TLS handshake; the answer to plain HTTP
 //	conn.go                           Conn: one connection and its state
 //	refusedrequests.go                the limit of 401 answers on one connection
 //	connectionlimit.go                the registry of connections, and which to close first

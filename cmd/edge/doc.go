@@ -23,7 +23,8 @@
 //	contexts.go      the caller's kubeconfig, and the kubeconfig for the command
 //	localproxy.go    loopback listeners with tokens, and a handler for each context that is used
 //	loopbackcert.go  the certificate of these listeners
-//	command*.go      runs a command with its terminal and signals, as a shell would
+//	command*.go      runs a command with its terminal, as a shell would
+//	signals_*.go     the signals that edge passes on to the command
 //	upstream.go      flags for the API server, as kubectl has them
 //	serving.go       certificates, the listener and its limits (package serving)
 //	shareport_*.go   listeners that share a port

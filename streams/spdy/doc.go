@@ -154,7 +154,7 @@ checks counts and lengths from the peer before it allocates memory for them.
 	relaysource.go, relaysink.go              a port-forward, relayed stream by stream
 	portssource.go, portssink.go              a port-forward with numbered connections
 	portserversource.go                       a port-forward whose connections end in edge
-	table.go                                  the open streams of a port-forward
+	streamtable.go                            the open streams of a port-forward
 	delivered.go                              whether the server's readers have received all data
 	frame.go                                  frame types, flags, lengths, frame headers
 	framereader.go, framewriter.go            frame reading and writing for every source and sink

@@ -6,7 +6,8 @@
 //	transport.go  Transport, which sends requests, and the choice of the pool for a request
 //	retry.go      the attempts of a request: when it may be sent again
 //	pool.go       the connections with one receive window, and the requests that wait for a new one
-//	dial.go       a new connection: proxy, TLS, and the protocol that ALPN selects
+//	dial.go       a new connection: TLS, and the protocol that ALPN selects
+//	proxydial.go  a connection through an HTTP, HTTPS or SOCKS5 proxy
 //	link.go       what edge observes on a connection: last read, HTTP/2 GOAWAY, stream numbers
 //	http1.go      a connection without HTTP/2
 //	health.go     when edge sends a PING on a silent connection, stops using it, and closes it

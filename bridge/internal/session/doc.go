@@ -1,8 +1,8 @@
 // Package session relays a stream from its 101 to its end. It handles no HTTP requests.
 //
-//	session.go, registry.go            the session; the registry of all sessions
-//	endcause.go, errors.go             the causes for which a session ends, and their errors
-//	panic.go                           a panic ends one session only
+//	session.go, sessionlog.go          the session; its log lines
+//	registry.go                        the registry of all sessions
+//	endcause.go, errors.go, panic.go   why a session ends; a panic ends one session only
 //	run.go, codecs.go                  the start; sources and sinks for the two dialects
 //	keepalive.go, websocketclose.go    the keepalives of each leg; a WebSocket client's Close
 //	relay.go, loop.go                  moving frames; loops that give up their goroutine

@@ -157,27 +157,6 @@ func (s *session) setAwaitOpen(awaitOpen func()) {
 	close(s.prepared)
 }
 
-// describe returns the log fields of a session, for the lines at its begin and its end.
-func (s *session) describe() []any {
-	line := []any{
-		"session", s.ID,
-		"user", s.User,
-		"verb", s.Target.Verb,
-		"namespace", s.Target.Namespace,
-		"pod", s.Target.Pod,
-		"proxied", s.Target.Via(),
-		"downstream", s.Downstream,
-		"upstream", s.Upstream,
-	}
-	if s.Requestor != "" {
-		line = append(line, "requestor", s.Requestor)
-	}
-	return line
-}
-
-// logBegin logs the begin of a session. If edge is killed later, at least this line exists.
-func (s *session) logBegin() { s.log.Info("session began", s.describe()...) }
-
 // finish closes both connections of the session, waits for their goroutines and logs the end.
 func (s *session) finish() {
 	s.tick.Lock()
@@ -199,16 +178,7 @@ func (s *session) finish() {
 	if errors.As(cause, &bug) {
 		end.Panic = bug.value
 	}
-	line := append(s.describe(),
-		"bytesUp", end.In,
-		"bytesDown", end.Out,
-		"duration", end.Duration.Round(time.Millisecond),
-		"cause", end.Detail,
-	)
-	if end.Sessions > 0 {
-		line = append(line, "upstreamSessions", end.Sessions)
-	}
-	s.log.Info("session ended", line...)
+	s.logEnd(end)
 	if s.onEnd != nil {
 		s.onEnd(end)
 	}
