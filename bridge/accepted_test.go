@@ -16,6 +16,7 @@ import (
 // because edge drains. The container runtime must keep nothing of such a session that would delay
 // the container's process.
 func TestCutBeforeAccepted(t *testing.T) {
+	t.Parallel()
 	for _, dialect := range []struct {
 		name string
 		ask  func(c *rawConn, path string)

@@ -52,6 +52,7 @@ func bodyOf(ask []string) (onWire, body string) {
 // 9110 section 7.8). The API server must see no Upgrade header, and the next request on the same
 // connection must work too.
 func TestUpgradeIgnored(t *testing.T) {
+	t.Parallel()
 	type plain struct {
 		path, body string
 		proto      int
@@ -101,6 +102,7 @@ func TestUpgradeIgnored(t *testing.T) {
 // and must not relay later bytes of the client to that connection. This must hold for any Upgrade
 // header of the request and any protocol that the 101 names.
 func TestUnasked101(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{"", "Upgrade: h2c\r\n", "Upgrade: SPDY/3.1\r\n", "Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"} {
 		behind := make(chan string, len(ignored)+1)
 		api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -153,6 +155,7 @@ var spdyPaths = map[string]string{
 // After the API server's own 101, edge relays their bytes without parsing them. The client's method
 // and all protocols that it offers must reach the API server.
 func TestPassedSPDY(t *testing.T) {
+	t.Parallel()
 	for path, reviewed := range spdyPaths {
 		for _, method := range []string{"POST", "GET"} {
 			for _, chosen := range []string{"X-Stream-Protocol-Version: v4.channel.k8s.io\r\n", ""} {
@@ -207,6 +210,7 @@ func TestPassedSPDY(t *testing.T) {
 // after its SPDY request must not reach the API server as they are: they could be a second request
 // with a false identity. edge must not follow a redirect either.
 func TestPassedSPDYNot101(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]string{
 		"200":            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
 		"302":            "HTTP/1.1 302 Found\r\nLocation: /api/v1/secrets\r\nContent-Length: 0\r\n\r\n",
@@ -249,6 +253,7 @@ func TestPassedSPDYNot101(t *testing.T) {
 // TestChallengeKeys checks that edge accepts any Sec-WebSocket-Key for exec and for port-forward
 // over WebSocket channels, as API servers do for streams that their wsstream package serves.
 func TestChallengeKeys(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{run: func(*process) error { return nil }, forward: channelPorts, rest: echo}
 	w := newWorld(t, api.start(t))
 	for _, key := range []string{"dGhl", "x", "not base64 at all", "dGhlIHNhbXBsZSBub25jZSB0aGF0IGlzIHRvbyBsb25n"} {

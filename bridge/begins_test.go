@@ -37,6 +37,7 @@ var logField = regexp.MustCompile(`(\w+)=("[^"]*"|\S*)`)
 // TestSessionBegins checks that edge logs a session when it begins, not only at its end. The log
 // line must name the user, the pod and the protocols on both sides.
 func TestSessionBegins(t *testing.T) {
+	t.Parallel()
 	api, began := running(t)
 	ann := jane
 	ann.Nested, ann.Requestor = true, &user.DefaultInfo{Name: "ann"}
@@ -76,6 +77,7 @@ func TestSessionBegins(t *testing.T) {
 // at its beginning and one at its end, and that both have the same values. A refused request must
 // have neither.
 func TestEachBeginningEnds(t *testing.T) {
+	t.Parallel()
 	api, _ := running(t)
 	api.rest = echo
 	w := newWorld(t, api)

@@ -23,6 +23,7 @@ import (
 // disconnected, every session must have ended. The package's leak check proves the same for every
 // goroutine.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	const sessions = 180
 	for _, streaming := range upstreams {
 		t.Run(string(streaming), func(t *testing.T) { chaos(t, streaming, sessions) })

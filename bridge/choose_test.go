@@ -125,6 +125,7 @@ func exit7(p *process) error {
 // TestUpstreamStreaming checks which protocol edge uses to which API server, and which access
 // review it requests first. After the first session, edge must not repeat an attempt that failed.
 func TestUpstreamStreaming(t *testing.T) {
+	t.Parallel()
 	const (
 		spdyV4    = `upstream="SPDY/3.1 v4.channel.k8s.io"`
 		v5        = `upstream="websocket v5.channel.k8s.io"`
@@ -226,6 +227,7 @@ func (c *requestCounter) take() int {
 // TestAutoForgets checks that edge notices by itself when the path to the API server supports SPDY
 // again and no longer supports WebSocket. No client's request may fail because of that.
 func TestAutoForgets(t *testing.T) {
+	t.Parallel()
 	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
 	var carriesSPDY atomic.Bool
 	w := newWorld(t, versioned{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -253,6 +255,7 @@ func TestAutoForgets(t *testing.T) {
 // TestOwnWordIsFinal checks that edge does not retry a request that the API server itself has
 // refused, and that the client receives that refusal unchanged.
 func TestOwnWordIsFinal(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]struct {
 		code int
 		body string
@@ -291,6 +294,7 @@ func TestOwnWordIsFinal(t *testing.T) {
 // An SPDY request is a POST, for which nobody checks get, so the 403 for it names create. In the
 // mode StreamingWebSocketFirst, the client must always receive the API server's own 403.
 func TestForbiddenGet(t *testing.T) {
+	t.Parallel()
 	cannotCreate := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"cannot create","reason":"Forbidden","code":403}`
 	api := &apiServer{release: "v1.36.0", refuse: func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 403, cannotCreate) }}
 	for name, ask := range upgrades {
@@ -328,6 +332,7 @@ func TestForbiddenGet(t *testing.T) {
 // it must request an access review of create. All reviews here are denied, so no GET may go
 // upstream.
 func TestVerbDrift(t *testing.T) {
+	t.Parallel()
 	for name, ask := range upgrades {
 		if name == "opaque" {
 			continue
@@ -375,6 +380,7 @@ func TestVerbDrift(t *testing.T) {
 // exec may be running already, so edge must not send it again. A port-forward can be repeated, so
 // edge sends it again. After two cuts in a row, edge tries WebSocket first.
 func TestCut(t *testing.T) {
+	t.Parallel()
 	api := (&apiServer{run: exit7, release: "v1.40.0", forward: ports}).start(t)
 	var count requestCounter
 	v := &reviews{}
@@ -406,6 +412,7 @@ const manyPings = 20
 // serve must not end it: a process that does not read its stdin can keep the API server from
 // answering.
 func TestSilentUpstream(t *testing.T) {
+	t.Parallel()
 	for streaming, gives := range map[bridge.Streaming]bool{bridge.StreamingWebSocketFirst: true, bridge.StreamingWebSocket: false} {
 		end := make(chan struct{})
 		pings := make(chan bool, manyPings)
@@ -454,6 +461,7 @@ func TestSilentUpstream(t *testing.T) {
 // brings its own credential. edge must use WebSocket if the API server accepts it, otherwise SPDY,
 // and make no review. If both fail, the error must name what is missing.
 func TestWebSocketFirst(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		old      bool
 		carrier  string
@@ -508,6 +516,7 @@ func TestWebSocketFirst(t *testing.T) {
 // TestBegunIsFinal checks a 101 that names no subprotocol, as when a proxy has removed it. The
 // server that sent the 101 already runs the command, so edge must not send the request again.
 func TestBegunIsFinal(t *testing.T) {
+	t.Parallel()
 	for _, streaming := range []bridge.Streaming{bridge.StreamingWebSocketFirst, bridge.StreamingWebSocket} {
 		var count requestCounter
 		upgrader := websocket.Upgrader{} // the 101 names no subprotocol
@@ -528,6 +537,7 @@ func TestBegunIsFinal(t *testing.T) {
 // then must not send the exec again over SPDY, as it does after any refusal of its WebSocket. Over
 // SPDY nothing runs yet, and kubectl's second request is the one that may succeed.
 func TestLostExec(t *testing.T) {
+	t.Parallel()
 	api := (&apiServer{release: "v1.36.0"}).start(t)
 	cut := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.URL.Path, "/pods/") {
@@ -573,6 +583,7 @@ func TestLostExec(t *testing.T) {
 // TestUnreachedUpgrade checks the answer to an upgrade for which edge gets no connection to the API
 // server. It must not say that the action may have been done.
 func TestUnreachedUpgrade(t *testing.T) {
+	t.Parallel()
 	nowhere := unusedAddress(t)
 	for _, streaming := range upstreams {
 		w := newWorld(t, http.NotFoundHandler(), speaking(streaming), func(c *bridge.Config) { c.Upstream.Host = "https://" + nowhere })

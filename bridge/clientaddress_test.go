@@ -9,6 +9,7 @@ import (
 // TestForwardedFor checks that edge takes the rightmost address in X-Forwarded-For which is not a
 // trusted proxy for the client, and ignores every address left of it.
 func TestForwardedFor(t *testing.T) {
+	t.Parallel()
 	trusted := trustedProxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, c := range []struct {
 		peer string
@@ -47,6 +48,7 @@ func TestForwardedFor(t *testing.T) {
 // TestForwardedForIsBounded checks that edge reads at most maxHops addresses of X-Forwarded-For,
 // however long the header is.
 func TestForwardedForIsBounded(t *testing.T) {
+	t.Parallel()
 	said := make([]string, 100_000)
 	for i := range said {
 		said[i] = "10.0.0.2"

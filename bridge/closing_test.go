@@ -15,6 +15,7 @@ import (
 // TestSPDYHalfClose checks a half-close of an SPDY client's connection, which only ends its stdin:
 // the client must still receive the output and the exit code.
 func TestSPDYHalfClose(t *testing.T) {
+	t.Parallel()
 	for _, upstream := range []bridge.Streaming{bridge.StreamingSPDY, bridge.StreamingWebSocket} {
 		for _, version := range []string{"v4.channel.k8s.io", "channel.k8s.io"} {
 			w := newWorld(t, (&apiServer{run: func(p *process) error {
@@ -43,6 +44,7 @@ func TestSPDYHalfClose(t *testing.T) {
 // TestSPDYGoneAfterHalfClose checks that edge notices when a client disconnects after a half-close,
 // also if the command writes nothing.
 func TestSPDYGoneAfterHalfClose(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
 	open(t, c.framer(), "error", "stdin", "stdout", "stderr")
@@ -56,6 +58,7 @@ func TestSPDYGoneAfterHalfClose(t *testing.T) {
 // TestSPDYCut checks that edge treats a cut connection as a disconnected client and not as a
 // half-close, also for a command that exits when its stdin ends.
 func TestSPDYCut(t *testing.T) {
+	t.Parallel()
 	for _, upstream := range []bridge.Streaming{bridge.StreamingSPDY, bridge.StreamingWebSocket} {
 		w := newWorld(t, (&apiServer{run: func(p *process) error {
 			io.WriteString(p.out, "ready")

@@ -130,6 +130,7 @@ func (w *world) fetch(http2 bool, method, path string, header ...string) *http.R
 // the Observer. edge refuses every other preflight as the unauthenticated request that it is, and
 // the log names the reason.
 func TestPreflight(t *testing.T) {
+	t.Parallel()
 	ask := []string{"Access-Control-Request-Method", "DELETE", "Access-Control-Request-Headers", "authorization"}
 	bothVersions(t, func(t *testing.T, http2 bool) {
 		w, who, seen := corsWorld(t, pagesRE)
@@ -175,6 +176,7 @@ func TestPreflight(t *testing.T) {
 // TestPreflightOff checks that edge adds no CORS header if no origin is configured, and that the
 // CORS headers of the API server pass unchanged.
 func TestPreflightOff(t *testing.T) {
+	t.Parallel()
 	w, _, seen := corsWorld(t)
 	resp := w.fetch(false, "OPTIONS", "/api", "Origin", page, "Access-Control-Request-Method", "GET")
 	if got := corsOf(resp.Header); resp.StatusCode != http.StatusUnauthorized || got != "" || len(seen.refused) != 1 {
@@ -189,6 +191,7 @@ func TestPreflightOff(t *testing.T) {
 // TestCORSAnswers checks that each answer has only edge's own CORS headers. It covers answers of
 // the API server, also in pieces and after early hints, refusals by edge, and refused upgrades.
 func TestCORSAnswers(t *testing.T) {
+	t.Parallel()
 	w, _, _ := corsWorld(t, `^http://other$`, pagesRE)
 	token, spdyUpgrade := []string{"Authorization", "Bearer x"}, []string{"Connection", "Upgrade", "Upgrade", "SPDY/3.1"}
 	for _, c := range []struct {
@@ -226,6 +229,7 @@ func TestCORSAnswers(t *testing.T) {
 // TestCORSPatterns checks that edge accepts and rejects the same origin patterns as kube-apiserver.
 // TestCORSAgainstAPIServer compares the patterns in edge and in a real API server.
 func TestCORSPatterns(t *testing.T) {
+	t.Parallel()
 	for pattern, good := range map[string]bool{
 		`^https://a\.example$`: true, `//a\.example(:|$)`: true, `^https://([a-z]+\.)?a\.example(:|$)`: true, `^null$`: true,
 		"": false, "*": false, ".*": false, "https": false, `a\.example$`: false, `//a\.example`: false, `^https`: false, `^(a`: false, `^a$(`: false,
@@ -243,6 +247,7 @@ func TestCORSPatterns(t *testing.T) {
 // TestCORSStreams checks that CORS settings do not hinder streams, with an Observer and without,
 // and that the 101 has no CORS headers.
 func TestCORSStreams(t *testing.T) {
+	t.Parallel()
 	for _, observe := range []bridge.Observer{nil, new(notes)} {
 		w := newWorld(t, (&apiServer{run: exit7}).start(t), func(cfg *bridge.Config) {
 			cfg.CORSAllowedOrigins, cfg.AllowedOrigins, cfg.Observe = []string{pagesRE}, []string{page}, observe

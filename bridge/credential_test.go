@@ -98,6 +98,7 @@ func statusOf(t *testing.T, resp *http.Response) metav1.Status {
 // TestOwnCredentialIsReadAgain checks that edge reads its token file again when the API server no
 // longer accepts the old token. All requests, including those with a body, must succeed.
 func TestOwnCredentialIsReadAgain(t *testing.T) {
+	t.Parallel()
 	bothVersions(t, func(t *testing.T, http2 bool) {
 		g := &guarded{behind: echoBody}
 		w, own, replace := tokenWorld(t, g)
@@ -141,6 +142,7 @@ func TestOwnCredentialIsReadAgain(t *testing.T) {
 // credential: a 503 with the reason and never a 401, while edge is not ready. As soon as the API
 // server accepts the credential again, requests succeed and edge is ready.
 func TestOwnCredentialIsRefused(t *testing.T) {
+	t.Parallel()
 	bothVersions(t, func(t *testing.T, http2 bool) {
 		g := &guarded{behind: echoBody}
 		w, own, _ := tokenWorld(t, g)
@@ -188,6 +190,7 @@ func TestOwnCredentialIsRefused(t *testing.T) {
 // TestOwnCredentialIsRefusedOverWebSocket checks that a client of exec gets the 503 also if edge uses
 // WebSocket upstream: nothing was done, although the request has reached the API server.
 func TestOwnCredentialIsRefusedOverWebSocket(t *testing.T) {
+	t.Parallel()
 	g := &guarded{behind: echoBody}
 	w, _, _ := tokenWorld(t, g, speaking(bridge.StreamingWebSocket))
 	g.accepts.Store("another")
@@ -202,6 +205,7 @@ func TestOwnCredentialIsRefusedOverWebSocket(t *testing.T) {
 // unchanged. For 20 such answers at the same time, edge must check its own credential with the API
 // server only once.
 func TestSomebodyElses401(t *testing.T) {
+	t.Parallel()
 	g := &guarded{behind: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Audit-Id", "1")
 		w.Header().Set("Www-Authenticate", `Basic realm="a pod"`)
@@ -238,6 +242,7 @@ func TestSomebodyElses401(t *testing.T) {
 // credential, and that edge cannot send again, because edge no longer has the whole body. edge must
 // not send half of the body. It must answer 503 with a message that nothing was done.
 func TestBodyThatIsGone(t *testing.T) {
+	t.Parallel()
 	g := &guarded{behind: echoBody}
 	w, own, replace := tokenWorld(t, g)
 	replace("second")
@@ -292,6 +297,7 @@ func isQuestion(r *http.Request) bool { return r.URL.Path == "/prefix"+reviewPat
 // TestVerdictIsRemembered checks that edge stores for five seconds whether the API server accepts a
 // credential, and that this does not affect another credential.
 func TestVerdictIsRemembered(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ question, before, after int }{
 		"holds":       {201, 1, 2},
 		"may not ask": {403, 1, 2},
@@ -334,6 +340,7 @@ func TestVerdictIsRemembered(t *testing.T) {
 // several requests wait. The review must continue if the request that started it is canceled, and
 // must end after 4 s.
 func TestQuestionOutlivesItsFirst(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		questions := 0
 		_, via := wrapped(nil, func(r *http.Request) (*http.Response, error) {
@@ -375,6 +382,7 @@ func TestQuestionOutlivesItsFirst(t *testing.T) {
 // TestLateAnswerIsNoRecovery checks that edge does not become ready if a request succeeds that was
 // sent before the API server refused edge's credential.
 func TestLateAnswerIsNoRecovery(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		own, via := wrapped(nil, func(r *http.Request) (*http.Response, error) {
@@ -403,6 +411,7 @@ func TestLateAnswerIsNoRecovery(t *testing.T) {
 // TestOwnQuestionsGetThe401 checks a 401 for a request of edge's own, which impersonates no user.
 // The code that sent the request must receive the 401 and decides what it means.
 func TestOwnQuestionsGetThe401(t *testing.T) {
+	t.Parallel()
 	own, via := wrapped(nil, func(r *http.Request) (*http.Response, error) { return answered(r, 401), nil })
 	req := impersonating(t.Context())
 	req.Header.Del("Impersonate-User")
@@ -419,6 +428,7 @@ func TestOwnQuestionsGetThe401(t *testing.T) {
 // TestNoCredentialAtAll checks that edge treats a missing credential file, or a token that it
 // cannot get, like a refused credential.
 func TestNoCredentialAtAll(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)

@@ -81,6 +81,7 @@ func write(t *testing.T, file string, content []byte) {
 // on a connection that still carries a watch. edge must send new requests over a new connection,
 // with the certificate that it reads now.
 func TestOwnCertificateIsReadAgain(t *testing.T) {
+	t.Parallel()
 	for name, renewed := range map[string]func(t *testing.T, api *certAPI, to *rest.Config) func(){
 		"files": func(t *testing.T, api *certAPI, to *rest.Config) func() {
 			to.CertFile, to.KeyFile = filepath.Join(t.TempDir(), "crt"), filepath.Join(t.TempDir(), "key")
@@ -156,6 +157,7 @@ func TestOwnCertificateIsReadAgain(t *testing.T) {
 // TestPluginIsNotRunForOthers checks that a pod's 401 does not make edge run its credential plugin,
 // which would delay all requests. A 401 that is about edge's own token must run the plugin once.
 func TestPluginIsNotRunForOthers(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	runs, token := filepath.Join(dir, "runs"), filepath.Join(dir, "token")
 	g := &guarded{behind: func(w http.ResponseWriter, r *http.Request) {

@@ -16,6 +16,7 @@ import (
 // "null" is never allowed. Only the credential that authenticated the request counts: an additional
 // token changes nothing. If a bearer token authenticated the request, any Origin is allowed.
 func TestCrossSiteWebSocket(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{run: exit7, forward: channelPorts, rest: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }}
 	var credential credentialKind
 	w := newWorld(t, api.start(t), credential.use, func(cfg *bridge.Config) {
@@ -96,6 +97,7 @@ func TestCrossSiteWebSocket(t *testing.T) {
 // TestBeginsStream checks which requests edge treats as the beginning of a stream. Such a request
 // requires the permission create, whatever its method and protocol.
 func TestBeginsStream(t *testing.T) {
+	t.Parallel()
 	exec, nodes := askWebSocket(execPath), askWebSocket("/api/v1/nodes/n1/proxy/exec/default/web/c")
 	for name, test := range map[string]struct {
 		ask    []string
@@ -126,6 +128,7 @@ func TestBeginsStream(t *testing.T) {
 // must treat it as an exec: it requests an access review of create first, for any method and
 // protocol, and logs the pod's name.
 func TestNodesProxyExec(t *testing.T) {
+	t.Parallel()
 	for path, asks := range map[string]string{
 		"/api/v1/nodes/n1/proxy/exec/default/web/c?command=sh":                             "jane: create nodes/proxy /n1",
 		"/api/v1/nodes/n1:10250/proxy/attach/default/web/c":                                "jane: create nodes/proxy /n1:10250",

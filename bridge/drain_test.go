@@ -41,6 +41,7 @@ func running(t *testing.T) (api *apiServer, began <-chan struct{}) {
 // TestDrain checks that Drain ends all streams with a failure that names the reason, and returns
 // when all have ended. edge must refuse new streams with 503.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	api, began := running(t)
 	w := newWorld(t, api)
 	type end struct {
@@ -77,6 +78,7 @@ func TestDrain(t *testing.T) {
 // TestDrainCuts checks that Drain returns at its deadline even if a client does not read its final
 // Status.
 func TestDrainCuts(t *testing.T) {
+	t.Parallel()
 	api, began := running(t)
 	w := newWorld(t, api)
 	conn, _ := dialUpgrade(t, w)
@@ -93,6 +95,7 @@ func TestDrainCuts(t *testing.T) {
 // TestTooManyStreams checks that edge answers 429 with Retry-After to a stream above the limit
 // (MaxSessions), and accepts a stream again after another one has ended.
 func TestTooManyStreams(t *testing.T) {
+	t.Parallel()
 	api, began := running(t)
 	w := newWorld(t, api, func(c *bridge.Config) { c.MaxSessions = 1 })
 	conn, _ := dialUpgrade(t, w)

@@ -17,6 +17,7 @@ import (
 // must receive all of the stdin, and then the end of the connection. (A container runtime may still
 // drop the stdin.)
 func TestLastWordsOfStdin(t *testing.T) {
+	t.Parallel()
 	// Run the rounds in parallel, because each takes long: this API server accepts no stream, and
 	// at its end each session of edge waits for that until a timeout.
 	for round := range 10 {
@@ -64,6 +65,7 @@ func lastWordsOfStdin(t *testing.T) {
 // TestSPDYClientResets checks that edge relays a client's resets and half-closes on the stream on
 // which the client sent them. edge relays a GOAWAY for a port-forward, but not for an exec.
 func TestSPDYClientResets(t *testing.T) {
+	t.Parallel()
 	stories := make(chan spdyStory, 1)
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, early := take(t, w)
@@ -107,6 +109,7 @@ func TestSPDYClientResets(t *testing.T) {
 // TestOutputAfterStatus checks a container runtime that sends the Status before the last output. A
 // slow client must still receive all of the output.
 func TestOutputAfterStatus(t *testing.T) {
+	t.Parallel()
 	const size = 10 << 20
 	w := newWorld(t, played(4, func(u *upstreamSession) {
 		u.say("stderr", "begun")
@@ -144,6 +147,7 @@ func TestOutputAfterStatus(t *testing.T) {
 // a close with unread bytes makes TCP send a reset, which drops the data that the client has not
 // received.
 func TestGoodbyeDuringAFlood(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, played(4, func(u *upstreamSession) {
 		io.CopyN(io.Discard, u.streams["stdin"], 1<<20)
 		u.say("stdout", strings.Repeat("x", 300_000))

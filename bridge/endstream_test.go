@@ -12,6 +12,7 @@ import (
 // (protocol and subprotocol). The client must receive the reason, and that the command's outcome is
 // unknown. The session's end must have the given cause. The other sessions must continue.
 func TestEndStream(t *testing.T) {
+	t.Parallel()
 	seen := new(witness)
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		_, err := io.Copy(p.out, p.in)

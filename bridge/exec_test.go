@@ -115,6 +115,7 @@ func scripts() []script {
 // TestExec checks that client-go sees the same result of a command through edge as without edge, in
 // every dialect (protocol and subprotocol).
 func TestExec(t *testing.T) {
+	t.Parallel()
 	for _, s := range scripts() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -185,6 +186,7 @@ func (s script) check(t *testing.T, c execClient, got outcome) {
 // TestTerminal checks that an exec with a terminal has no stderr, and that the terminal's sizes
 // arrive complete and in order.
 func TestTerminal(t *testing.T) {
+	t.Parallel()
 	api := (&apiServer{run: func(p *process) error {
 		typed := make(chan string, 1)
 		go func() { // read stdin concurrently: the runtime's WebSocket server stalls on unread data
@@ -233,6 +235,7 @@ func TestTerminal(t *testing.T) {
 // process's last output may be lost on its way to edge, as it may be lost for a client without
 // edge. The client must never see success.
 func TestStdinThatNobodyReads(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		fmt.Fprint(p.out, "no thanks")
 		return exitError(4)

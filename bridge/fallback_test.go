@@ -19,6 +19,7 @@ import (
 // protocol. The client must receive the refusal, and edge must use the same protocol for other
 // sessions. (The API server's translator would have answered 101 before it received the refusal.)
 func TestKubeletRefusalIsFinal(t *testing.T) {
+	t.Parallel()
 	kubelet := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		io.WriteString(w, `container not found ("web")`)
@@ -54,6 +55,7 @@ func TestKubeletRefusalIsFinal(t *testing.T) {
 // clients wait. If the client whose request started the query disconnects, the query must continue
 // for the others.
 func TestWhoAsksFirstMayLeave(t *testing.T) {
+	t.Parallel()
 	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
 	asked := make(chan struct{}, 10)
 	var n atomic.Int32
@@ -81,6 +83,7 @@ func TestWhoAsksFirstMayLeave(t *testing.T) {
 // uses only after SPDY has failed. The commands themselves are lost: edge does not send them again,
 // because they may be running.
 func TestAutoForgetsWhenCut(t *testing.T) {
+	t.Parallel()
 	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
 	var carriesSPDY atomic.Bool
 	w := newWorld(t, versioned{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -107,6 +110,7 @@ func TestAutoForgetsWhenCut(t *testing.T) {
 // TestRefusalInYAML checks that edge recognizes a Status in YAML as the API server's own refusal,
 // as in any other encoding.
 func TestRefusalInYAML(t *testing.T) {
+	t.Parallel()
 	var count requestCounter
 	v := &reviews{}
 	api := &apiServer{release: "v1.36.0", refuse: func(w http.ResponseWriter, _ *http.Request) {
@@ -127,6 +131,7 @@ func TestRefusalInYAML(t *testing.T) {
 // TestRefusalWithoutEnd checks that edge sends an upstream refusal to the client as it arrives,
 // even if its body never ends.
 func TestRefusalWithoutEnd(t *testing.T) {
+	t.Parallel()
 	hold := make(chan struct{})
 	defer close(hold)
 	for _, code := range []int{http.StatusServiceUnavailable, http.StatusForbidden} {

@@ -196,6 +196,7 @@ func TestFanout(t *testing.T) {
 // TestFanoutFresh checks that edge, in a port-forward with one upstream session per connection,
 // does not reuse an upstream session whose connection has ended, in whatever way it ended.
 func TestFanoutFresh(t *testing.T) {
+	t.Parallel()
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
 		w.asked.take() // do not count the requests so far: one, or two if the API server refused a tunnel before SPDY
@@ -218,6 +219,7 @@ func TestFanoutFresh(t *testing.T) {
 // TestFanoutAlone checks that a connection of a port-forward which blocks no other connection may
 // stall longer than the hold-back time.
 func TestFanoutAlone(t *testing.T) {
+	t.Parallel()
 	hold := make(chan struct{})
 	api := (&apiServer{patience: patience, forward: func(_ int32, c io.ReadWriter) error {
 		<-hold
@@ -249,6 +251,7 @@ func TestFanoutAlone(t *testing.T) {
 // TestFanoutIdle checks that edge ends upstream sessions that have no connection after the idle
 // timeout. It must keep the sentinel, the upstream session that never has a connection.
 func TestFanoutIdle(t *testing.T) {
+	t.Parallel()
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		w.handler.SetForwardTimes(time.Minute, 20*time.Millisecond)
 		conn := dialForward(t, dialer)
@@ -269,6 +272,7 @@ func TestFanoutIdle(t *testing.T) {
 // TestFanoutMany opens more connections at once than a port-forward may have upstream sessions; all
 // must work.
 func TestFanoutMany(t *testing.T) {
+	t.Parallel()
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		const most, connections = 32, 80
 		conn := dialForward(t, dialer)
@@ -297,6 +301,7 @@ func TestFanoutMany(t *testing.T) {
 // one connection. edge must reset that connection with an empty error stream and log the reason,
 // and the client's session must continue.
 func TestFanoutRefused(t *testing.T) {
+	t.Parallel()
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
 		first := alive(t, conn, 0)
@@ -321,6 +326,7 @@ func TestFanoutRefused(t *testing.T) {
 // TestFanoutSentinel checks that a client's port-forward ends when its sentinel ends (the upstream
 // session that carries no connection), although another connection still works.
 func TestFanoutSentinel(t *testing.T) {
+	t.Parallel()
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
 		sentinel := w.last.Load()
@@ -341,6 +347,7 @@ func TestFanoutSentinel(t *testing.T) {
 
 // TestFanoutDrain checks that a stalled connection of a port-forward does not delay Drain.
 func TestFanoutDrain(t *testing.T) {
+	t.Parallel()
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
 		alive(t, conn, 0)
@@ -434,6 +441,7 @@ func TestFanoutLeavesNothing(t *testing.T) {
 // two may arrive in any order, and without a requestID, as old clients send them. If the second
 // stream does not arrive in time, edge must reset the first.
 func TestFanoutPairs(t *testing.T) {
+	t.Parallel()
 	w := newFanoutWorld(t, false)
 	w.handler.SetTimes(time.Minute, patience, patience)
 	c := w.rawSPDY(t, forwardPath, "portforward.k8s.io")

@@ -41,6 +41,7 @@ var goodSenders = map[string]http.Header{
 // neither by a form nor by fetch. Its requests must not reach the API server. Reads, programs,
 // allowed pages and requests with a bearer token must pass.
 func TestForeignPageWrites(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{rest: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }}
 	var credential credentialKind
 	w := newWorld(t, api.start(t), credential.use, func(cfg *bridge.Config) { cfg.AllowedOrigins = []string{"https://console.example.com"} })
@@ -99,6 +100,7 @@ func TestForeignPageWrites(t *testing.T) {
 // proxy has edge's own origin in the browser. edge must add a sandbox policy, whatever policy the
 // pod sends, unless the client authenticated with a bearer token.
 func TestForeignPageWritesSandbox(t *testing.T) {
+	t.Parallel()
 	const own = "default-src 'self'; sandbox allow-same-origin allow-scripts"
 	api := &apiServer{rest: func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("early") { // ReverseProxy sends the 103 with all headers that the answer has so far

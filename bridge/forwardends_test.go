@@ -14,6 +14,7 @@ import (
 // TestDrainForward checks that a port-forward does not end with a normal Close (code 1000) when
 // Drain ends it.
 func TestDrainForward(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	c := w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
 	raw := w.rawSPDY(t, forwardPath, "portforward.k8s.io")
@@ -33,6 +34,7 @@ func TestDrainForward(t *testing.T) {
 // TestForwardToAStalledUpstream checks that a port-forward ends when its client disconnects,
 // although the API server no longer reads.
 func TestForwardToAStalledUpstream(t *testing.T) {
+	t.Parallel()
 	api, hold := stalledUpstream(t, "portforward.k8s.io")
 	w := newWorld(t, api)
 	w.handler.SetTimes(20*time.Millisecond, 200*time.Millisecond, time.Minute)
@@ -79,6 +81,7 @@ func (w tunnelWriter) Write(b []byte) (int, error) {
 // TestTunnelBreach checks that a tunnel client (SPDY inside WebSocket) that violates the protocol
 // receives the right close code, although the API server sends nothing.
 func TestTunnelBreach(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	for name, test := range map[string]struct {
 		say  string
@@ -104,6 +107,7 @@ func TestTunnelBreach(t *testing.T) {
 // failed. The client must receive Close 1000, also if edge sees the API server's end before the
 // client's Close.
 func TestForwardGoodbye(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, early := take(t, w)
 		defer conn.Close()

@@ -49,6 +49,7 @@ var connections = map[string][]string{
 // in Connection, and sends headers with a false user name, address and so on. The API server must
 // still receive edge's headers for the client's identity, and all other headers unchanged.
 func TestHopByHop(t *testing.T) {
+	t.Parallel()
 	answer := func(http.ResponseWriter, *http.Request) {} // answers 200, also to requests for streams
 	api := &apiServer{refuse: answer, rest: answer}
 	w := newWorld(t, api.start(t))
@@ -104,6 +105,7 @@ func TestHopByHop(t *testing.T) {
 // 9113 section 8.2.2). If edge forwards such a request, the identity headers that edge adds must be
 // complete.
 func TestHopByHopHTTP2(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{rest: func(http.ResponseWriter, *http.Request) {}}
 	w := newWorld(t, api.start(t))
 	for _, connection := range [][]string{nil, {"impersonate-user"}, {"Impersonate-User, impersonate-group"}, {"close", "impersonate-user"}} {

@@ -14,6 +14,7 @@ import (
 // TestUpgradeRequired checks which answers of the API server edge replaces by its own explanation:
 // only those that report a missing Upgrade header, and only on the path of a stream.
 func TestUpgradeRequired(t *testing.T) {
+	t.Parallel()
 	const other = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"you must specify at least 1 of stdin, stdout, stderr","reason":"BadRequest","code":400}`
 	for name, c := range map[string]struct {
 		path string
@@ -63,6 +64,7 @@ func TestUpgradeRequired(t *testing.T) {
 // TestStrandedCommand checks that the explanation for a request that lost its Upgrade header
 // contains the command to type instead.
 func TestStrandedCommand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 400, upgradeRequired) }))
 	kubectl := http.Header{"User-Agent": {"kubectl/v1.24.0 (linux/amd64) kubernetes/4ce5a89"}}
 	copying := http.Header{"User-Agent": kubectl["User-Agent"], "Kubectl-Command": {"kubectl cp"}}

@@ -19,6 +19,7 @@ func numbered(n int) *refusalKey {
 
 // TestRefusalAges checks that the refusal cache keeps a refusal for 10 s, however often it is read.
 func TestRefusalAges(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newRefusalCache()
 		m.remember(numbered(1), 500, nil, []byte("no"))
@@ -47,6 +48,7 @@ func TestRefusalAges(t *testing.T) {
 // TestRefusalsAreBounded checks that the refusal cache bounds the number and the size of its
 // entries. It removes expired entries first, then the oldest.
 func TestRefusalsAreBounded(t *testing.T) {
+	t.Parallel()
 	counted := func(m *refusalCache) (n, bytes int) {
 		for e := m.order.Front(); e != nil; e = e.Next() {
 			n, bytes = n+1, bytes+e.Value.(*cachedRefusalError).size
@@ -95,6 +97,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 // TestRefusalsTakeRefusalsOnly checks what the refusal cache stores: only refusals that are short
 // and not compressed, and of their headers only those that describe the refusal.
 func TestRefusalsTakeRefusalsOnly(t *testing.T) {
+	t.Parallel()
 	m := newRefusalCache()
 	for code := 100; code < 400; code++ {
 		m.remember(numbered(code), code, nil, nil)
@@ -116,6 +119,7 @@ func TestRefusalsTakeRefusalsOnly(t *testing.T) {
 // TestKeptBody checks that a refusal is in the cache before the client has the last byte of its
 // body. The cache must store a body completely or not at all.
 func TestKeptBody(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		announced int64
 		body      io.Reader

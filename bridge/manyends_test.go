@@ -15,6 +15,7 @@ const most = 128
 // end at the same time. edge must reset the upstream streams of each ended connection, as client-go
 // does. The remaining connection must continue.
 func TestManyEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, streaming := range upstreams {
 		t.Run(string(streaming), func(t *testing.T) {
 			die := make(chan struct{})
@@ -35,6 +36,7 @@ func TestManyEndsAtOnce(t *testing.T) {
 // TestManyEndsInABurst checks the same as TestManyEndsAtOnce, with an API server that sends the
 // ends of all connections in one write.
 func TestManyEndsInABurst(t *testing.T) {
+	t.Parallel()
 	frame := func(connection int, flags byte, said string) []byte {
 		b := binary.BigEndian.AppendUint32(nil, uint32(4*connection+3))
 		b = binary.BigEndian.AppendUint32(b, uint32(flags)<<24|uint32(len(said)))

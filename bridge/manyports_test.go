@@ -22,6 +22,7 @@ import (
 // streams, with edge and without. SPDY in Kubernetes has no flow control for a stream, so a proxy
 // cannot know which stream blocks.
 func TestManyPorts(t *testing.T) {
+	t.Parallel()
 	hold := make(chan struct{})
 	defer close(hold)
 	api := (&apiServer{patience: patience, forward: func(port int32, c io.ReadWriter) error {

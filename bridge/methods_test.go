@@ -8,6 +8,7 @@ import (
 // TestMethods checks that edge refuses CONNECT and TRACE, which do not act on the resource in the
 // path, and does not forward them.
 func TestMethods(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{rest: func(http.ResponseWriter, *http.Request) {}}
 	w := newWorld(t, api.start(t))
 	for method, code := range map[string]int{"CONNECT": 405, "TRACE": 405, "GET": 200, "HEAD": 200, "OPTIONS": 200, "QUERY": 200} {

@@ -76,6 +76,7 @@ func (w *witness) account(world *world, n int) (said string, end bridge.End) {
 }
 
 func TestObserve(t *testing.T) {
+	t.Parallel()
 	api := plainAPI(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		switch r.URL.Path {
@@ -127,6 +128,7 @@ func TestObserve(t *testing.T) {
 // TestObserverRefuses checks that edge does not serve a request that the Observer refuses, for
 // example because it cannot write the audit record.
 func TestObserverRefuses(t *testing.T) {
+	t.Parallel()
 	witness := witness{refuse: errors.New("disk full")}
 	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) { t.Error("reached the API server") }),
 		func(c *bridge.Config) { c.Observe = &witness })
@@ -140,6 +142,7 @@ func TestObserverRefuses(t *testing.T) {
 // TestObservers checks that Observers returns nil if there is no Observer. If there are several,
 // edge must call each for a request, and refuse the request if one of them refuses it.
 func TestObservers(t *testing.T) {
+	t.Parallel()
 	if bridge.Observers() != nil {
 		t.Error("Observers() without an Observer is not nil")
 	}
@@ -157,6 +160,7 @@ func TestObservers(t *testing.T) {
 // TestObserverRefusesStream checks a stream that an Observer refuses: edge must not request it from
 // the API server, which would start the command.
 func TestObserverRefusesStream(t *testing.T) {
+	t.Parallel()
 	denied := apierrors.NewForbidden(schema.GroupResource{}, "", errors.New("not now"))
 	witness := witness{refuseStream: denied}
 	api := (&apiServer{run: func(*process) error { return nil }}).start(t)
@@ -174,6 +178,7 @@ func TestObserverRefusesStream(t *testing.T) {
 // TestObservePanic checks that an Observer can distinguish a panic in edge from an answer that was
 // cut short.
 func TestObservePanic(t *testing.T) {
+	t.Parallel()
 	var witness witness
 	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) {}), func(c *bridge.Config) {
 		c.Observe = &witness
@@ -191,6 +196,7 @@ func TestObservePanic(t *testing.T) {
 // TestObserveStream checks that the Observer is notified of a stream's start with the 101 and of
 // its end with the session's end.
 func TestObserveStream(t *testing.T) {
+	t.Parallel()
 	var witness witness
 	api := (&apiServer{run: func(p *process) error {
 		fmt.Fprint(p.out, "hello")
@@ -212,6 +218,7 @@ func TestObserveStream(t *testing.T) {
 // TestOwnCredential checks a client whose credential the API server itself accepts. For plain
 // requests and for streams, edge must send that credential upstream and not edge's own.
 func TestOwnCredential(t *testing.T) {
+	t.Parallel()
 	api := (&apiServer{run: func(*process) error { return nil }, rest: func(http.ResponseWriter, *http.Request) {}}).start(t)
 	w := newWorld(t, api, func(c *bridge.Config) {
 		c.Identify = func(r *http.Request) (impersonate.Identity, error) {

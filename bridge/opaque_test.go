@@ -36,6 +36,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 // server's own 101, edge must relay the WebSocket unchanged: subprotocol, extensions, text,
 // fragments, pings and the Close.
 func TestOpaqueWebSocket(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{rest: echo}
 	w := newWorld(t, api.start(t))
 	for _, s := range []*httptest.Server{w.api, w.edge} {
@@ -76,6 +77,7 @@ func TestOpaqueWebSocket(t *testing.T) {
 // TestOpaqueSubprotocols checks that edge joins several Sec-WebSocket-Protocol lines into one,
 // because the API server reads only the first line.
 func TestOpaqueSubprotocols(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{rest: echo}
 	w := newWorld(t, api.start(t))
 	c := dialRaw(t, w.edge)
@@ -92,6 +94,7 @@ func TestOpaqueSubprotocols(t *testing.T) {
 // Sec-WebSocket-Protocol to a client that offered none. edge must treat the empty header as no
 // subprotocol.
 func TestOpaqueEmptySubprotocol(t *testing.T) {
+	t.Parallel()
 	server := xwebsocket.Server{
 		Handler: func(*xwebsocket.Conn) {},
 		Handshake: func(c *xwebsocket.Config, _ *http.Request) error { // Kubernetes' package wsstream also sets an empty subprotocol
@@ -112,6 +115,7 @@ func TestOpaqueEmptySubprotocol(t *testing.T) {
 // TestOpaqueEnds checks an upgrade that edge does not parse: the last data of either side must
 // arrive, and the end of one side's connection must end the other side's.
 func TestOpaqueEnds(t *testing.T) {
+	t.Parallel()
 	serverGone := make(chan error, 1)
 	last := strings.Repeat("last words ", 100_000)
 	w := newWorld(t, (&apiServer{rest: func(w http.ResponseWriter, r *http.Request) {

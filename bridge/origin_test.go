@@ -10,6 +10,7 @@ import (
 )
 
 func TestParseOriginsRefuses(t *testing.T) {
+	t.Parallel()
 	for text, says := range map[string]string{
 		"*":                         "https://*.example.com", // the error message shows this example instead of *
 		"":                          "",
@@ -61,6 +62,7 @@ func TestParseOriginsRefuses(t *testing.T) {
 // allowed origins and with one. It is the table behind row CrossSiteWebSocket of the attack corpus
 // in docs/security.md. edge's own host, as the client sends it in Host, is edge.example.
 func TestOriginsAllow(t *testing.T) {
+	t.Parallel()
 	listed := []string{
 		"https://console.example", "HTTPS://Upper.Example:8443", "http://localhost:3000", "https://*.apps.example", "https://[2001:db8::1]",
 		"https://*.ported.example:8443", "https://xn--bcher-kva.example:443",
@@ -152,6 +154,7 @@ func TestOriginsAllow(t *testing.T) {
 // TestOriginOfAnotherPort checks a request whose Host has an explicit port: a page counts as one of
 // edge's own host only if its Origin has the same port.
 func TestOriginOfAnotherPort(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		host, origin string
 		allowed      bool

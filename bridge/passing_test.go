@@ -82,6 +82,7 @@ func nextOf(t *testing.T, c *rawConn, ping wsFrame) wsFrame {
 // TestPassedPings checks edge's pings on a WebSocket that edge does not parse. Both ends must
 // receive them. edge must discard the pongs that answer them, and relay every other ping and pong.
 func TestPassedPings(t *testing.T) {
+	t.Parallel()
 	w, client, server := rawEnds(t)
 	down, up := pingOf(t, client, false), pingOf(t, server, true)
 	for _, payload := range []string{down.payload, "", "somebody", "another"} {
@@ -107,6 +108,7 @@ func TestPassedPings(t *testing.T) {
 // inside a frame, however long the frame takes. Between the fragments of a message edge may send
 // one.
 func TestPassedPingsWithinAFrame(t *testing.T) {
+	t.Parallel()
 	w, client, server := rawEnds(t)
 	up := pingOf(t, server, true)
 	frame := masked(false, opText, strings.Repeat("x", 100))
@@ -132,6 +134,7 @@ func TestPassedPingsWithinAFrame(t *testing.T) {
 // TestPassedNoPingAfterClose checks that edge sends no ping on a WebSocket after it has relayed a
 // Close.
 func TestPassedNoPingAfterClose(t *testing.T) {
+	t.Parallel()
 	w, client, server := rawEnds(t)
 	up, down := pingOf(t, server, true), pingOf(t, client, false)
 	io.WriteString(client.Conn, masked(true, opClose, "\x03\xe8"))
@@ -155,6 +158,7 @@ func TestPassedNoPingAfterClose(t *testing.T) {
 // They must answer pings between the messages, with compression too, and their applications must
 // not see the pings.
 func TestPassedLibraries(t *testing.T) {
+	t.Parallel()
 	var pings sync.Map
 	for name, server := range map[string]http.HandlerFunc{
 		"gorilla": func(w http.ResponseWriter, r *http.Request) {
@@ -225,6 +229,7 @@ func TestPassedLibraries(t *testing.T) {
 // TestPassedCuts checks that edge relays bytes unchanged, wherever the network splits them, even if
 // they are no valid WebSocket frames.
 func TestPassedCuts(t *testing.T) {
+	t.Parallel()
 	for name, said := range map[string]string{
 		"frames":       strings.Repeat(masked(true, opText, "abc")+masked(true, opPong, "somebody")+"\xf3"+masked(true, opText, "odd")[1:], 50),
 		"half a frame": masked(true, opText, "abc") + "\x82\xff\x00",

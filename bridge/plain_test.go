@@ -42,6 +42,7 @@ func bothVersions(t *testing.T, test func(t *testing.T, http2 bool)) {
 // TestPlainFidelity checks that method, path, query and body reach the API server unchanged over
 // HTTP/2, and that the answer reaches the client unchanged.
 func TestPlainFidelity(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Etag", "x")
@@ -71,6 +72,7 @@ func TestPlainFidelity(t *testing.T) {
 // TestPlainIdentity checks the complete header that goes upstream: the client's header, without the
 // fields that a client may not set, plus the headers for jane's identity.
 func TestPlainIdentity(t *testing.T) {
+	t.Parallel()
 	seen := make(chan http.Header, 1)
 	w := newWorld(t, plainAPI(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header }))
 	bothVersions(t, func(t *testing.T, http2 bool) {
@@ -101,6 +103,7 @@ func sameHeader(a, b http.Header) bool {
 // TestDisableCompression checks that edge requests no compression from the API server if
 // Config.DisableCompression is set: it removes Accept-Encoding.
 func TestDisableCompression(t *testing.T) {
+	t.Parallel()
 	api := plainAPI(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header["Accept-Encoding"]) })
 	for disabled, want := range map[bool]string{false: "[gzip]", true: "[]"} {
 		w := newWorld(t, api, func(c *bridge.Config) { c.DisableCompression = disabled })
@@ -116,6 +119,7 @@ func TestDisableCompression(t *testing.T) {
 // TestWatchIsFlushed checks that each event of a watch reaches the client while the response
 // continues.
 func TestWatchIsFlushed(t *testing.T) {
+	t.Parallel()
 	next := make(chan string)
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusOK)
@@ -148,6 +152,7 @@ func TestWatchIsFlushed(t *testing.T) {
 // TestWatchEventsOfAnySize checks that edge delivers each event completely before the next one
 // arrives, also if the event is larger than edge's buffers or exactly fills one.
 func TestWatchEventsOfAnySize(t *testing.T) {
+	t.Parallel()
 	sizes := []int{1, 511, 512, 513, 1, 8191, 8192, 8193, 300, 40 << 10, 40<<10 + 1, 200 << 10, 3}
 	next := make(chan int)
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
@@ -217,6 +222,7 @@ func TestIdleWatchMemory(t *testing.T) {
 // TestDeclaredBodyIsNotHeldBack checks that edge relays the first part of a body although the rest
 // of its declared length has not arrived.
 func TestDeclaredBodyIsNotHeldBack(t *testing.T) {
+	t.Parallel()
 	next := make(chan string)
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "9")
@@ -246,6 +252,7 @@ func TestDeclaredBodyIsNotHeldBack(t *testing.T) {
 // TestBodyIsStreamed checks that edge relays the beginning of a request body before its end. The
 // client here sends the end only after it has an answer.
 func TestBodyIsStreamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
 		first := make([]byte, 5)
 		io.ReadFull(r.Body, first)
@@ -271,6 +278,7 @@ func TestBodyIsStreamed(t *testing.T) {
 
 // TestClientCancel checks that the request to the API server ends when the client cancels.
 func TestClientCancel(t *testing.T) {
+	t.Parallel()
 	gone := make(chan struct{})
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
@@ -294,6 +302,7 @@ func TestClientCancel(t *testing.T) {
 
 // TestCutResponse checks that the client gets an error if the API server's response breaks off.
 func TestCutResponse(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "half")
 		w.(http.Flusher).Flush()
@@ -310,6 +319,7 @@ func TestCutResponse(t *testing.T) {
 // TestGatewayErrors checks that edge answers 502 if it cannot reach the API server, and 504 if the
 // API server does not answer. The Status must not contain the API server's address.
 func TestGatewayErrors(t *testing.T) {
+	t.Parallel()
 	silent := make(chan struct{})
 	defer close(silent)
 	slow := newWorld(t, plainAPI(func(_ http.ResponseWriter, r *http.Request) {
@@ -359,6 +369,7 @@ func unusedAddress(t *testing.T) string {
 // TestIdentifyErrors checks that a request which Identify refuses does not reach the API server.
 // The answer must be a Status, or plain text if the client's Accept asks for it.
 func TestIdentifyErrors(t *testing.T) {
+	t.Parallel()
 	api := plainAPI(func(http.ResponseWriter, *http.Request) {})
 	w := newWorld(t, api, refusing)
 	for accept, want := range map[string]string{
@@ -387,6 +398,7 @@ func TestIdentifyErrors(t *testing.T) {
 // TestDiscoveryRefused checks that client-go's discovery, which kubectl and helm run first, shows
 // why edge refuses or fails. kubectl 1.26 and later showed "unknown" instead.
 func TestDiscoveryRefused(t *testing.T) {
+	t.Parallel()
 	refused := apierrors.NewForbidden(schema.GroupResource{Resource: "users"}, "system:root", errors.New("edge refuses system:"))
 	nowhere := unusedAddress(t)
 	for want, option := range map[string]func(*bridge.Config){
@@ -411,6 +423,7 @@ func TestDiscoveryRefused(t *testing.T) {
 // message unchanged. client-go's discovery reads neither, so edge also sends the reason in a
 // Warning header.
 func TestUnauthorizedAsText(t *testing.T) {
+	t.Parallel()
 	for message, text := range map[string]string{
 		"Unauthorized: the token has expired": "Unauthorized", "Unauthorized": "Unauthorized", "another kubeconfig: yours": "another kubeconfig: yours",
 	} {
@@ -444,6 +457,7 @@ func (w *warned) HandleWarningHeader(_ int, _, text string) { *w = append(*w, te
 
 // TestPaths checks that edge refuses a request target that two servers could interpret differently.
 func TestPaths(t *testing.T) {
+	t.Parallel()
 	api := plainAPI(func(http.ResponseWriter, *http.Request) {})
 	w := newWorld(t, api)
 	for _, target := range []string{

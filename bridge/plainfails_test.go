@@ -24,6 +24,7 @@ import (
 // TestClientsBrokenBody checks a request body that violates HTTP or breaks off, which is the
 // client's fault: edge must answer 400 and log no warning.
 func TestClientsBrokenBody(t *testing.T) {
+	t.Parallel()
 	api := plainAPI(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	over1 := func(request string) func(*testing.T, *world) (int, []byte) {
 		return func(t *testing.T, w *world) (int, []byte) {
@@ -128,6 +129,7 @@ func framesAPI(t *testing.T, does func(f *http2.Framer, stream uint32) (goOn boo
 // TestWhatBecameOfIt checks requests that the API server does not answer. edge's answer must state
 // whether the API server may have executed the request.
 func TestWhatBecameOfIt(t *testing.T) {
+	t.Parallel()
 	refuses := func(f *http2.Framer, stream uint32) bool {
 		f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
 		return true
@@ -171,6 +173,7 @@ func TestWhatBecameOfIt(t *testing.T) {
 // TestNewTransport checks the transport for edge's own requests: it adds edge's credential, and
 // sends a request again if the API server has not accepted it.
 func TestNewTransport(t *testing.T) {
+	t.Parallel()
 	var first atomic.Int32
 	cfg := framesAPI(t, func(f *http2.Framer, stream uint32) bool {
 		if first.Add(1) == 1 {

@@ -95,6 +95,7 @@ var portProtocols = []string{"v4.channel.k8s.io", "v4.base64.channel.k8s.io", ""
 // with edge, over either upstream protocol, as without edge: the ports, the data of each
 // connection, why a connection was refused, and a Close after all connections have ended.
 func TestPortChannels(t *testing.T) {
+	t.Parallel()
 	api := (&apiServer{forward: channelPorts}).start(t)
 	spdy, tunnelled := newWorld(t, api, speaking(bridge.StreamingSPDY)), newWorld(t, api, speaking(bridge.StreamingWebSocket))
 	for name, s := range map[string]*httptest.Server{"SPDY": spdy.edge, "tunnel": tunnelled.edge, "direct": spdy.api} {
@@ -126,6 +127,7 @@ func TestPortChannels(t *testing.T) {
 // TestPortChannelsClose checks that edge answers a client's Close with the client's code, and that
 // the pod's connections end.
 func TestPortChannelsClose(t *testing.T) {
+	t.Parallel()
 	ended := make(chan error, 2)
 	api := (&apiServer{forward: func(_ int32, c io.ReadWriter) error {
 		io.WriteString(c, "up") // the client must not disconnect before the pod's connection exists
@@ -170,6 +172,7 @@ func TestPortChannelsClose(t *testing.T) {
 // TestPortChannelsRefusals checks that edge refuses an invalid list of ports and a subprotocol that
 // port-forward does not have. A client that offers v5 and v4 must get v4.
 func TestPortChannelsRefusals(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{forward: channelPorts}
 	w := newWorld(t, api.start(t))
 	for query, code := range map[string]int{

@@ -93,6 +93,7 @@ func ports(port int32, c io.ReadWriter) error {
 // and in a tunnel, as without edge. The connections work at the same time, with data and
 // half-closes. A refused connection reports the reason and does not end the others.
 func TestPortForward(t *testing.T) {
+	t.Parallel()
 	api := (&apiServer{forward: ports}).start(t)
 	w, tunnelled := newWorld(t, api, speaking(bridge.StreamingSPDY)), newWorld(t, api, speaking(bridge.StreamingWebSocket))
 	for name, s := range map[string]*httptest.Server{"edge": w.edge, "edge and a tunnel": tunnelled.edge, "direct": w.api} {
@@ -182,6 +183,7 @@ func checkInput(t *testing.T, conn httpstream.Connection, id int) {
 
 // TestKubectlPortForward checks HTTP through client-go's port forwarder, which kubectl uses.
 func TestKubectlPortForward(t *testing.T) {
+	t.Parallel()
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.URL.Path+strings.Repeat("x", 10_000))
 	}))
@@ -239,6 +241,7 @@ func TestKubectlPortForward(t *testing.T) {
 // TestTunnelClose checks that a tunnel (SPDY inside WebSocket) ends when its client sends a Close,
 // with any code.
 func TestTunnelClose(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	for i, code := range []int{websocket.CloseNormalClosure, websocket.CloseGoingAway, 4000} {
 		c := w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
@@ -255,6 +258,7 @@ func TestTunnelClose(t *testing.T) {
 // TestTunnelBoundaries checks that the message boundaries of a tunnel (SPDY inside WebSocket) have
 // no meaning: a client may split the SPDY bytes anywhere.
 func TestTunnelBoundaries(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	var story strings.Builder
 	f, err := moby.NewFramer(&story, nil)

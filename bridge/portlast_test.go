@@ -17,6 +17,7 @@ const lateReader = 200 * time.Millisecond
 // must answer the Close only after the pod has read the data, as the runtime's own WebSocket server
 // does. The runtime's SPDY server drops the data if the session ends right after its start.
 func TestPortChannelsLastWord(t *testing.T) {
+	t.Parallel()
 	begun, closed, heard := make(chan bool), make(chan bool), make(chan string)
 	var answered atomic.Bool
 	api := (&apiServer{forward: func(_ int32, c io.ReadWriter) error {

@@ -23,6 +23,7 @@ const smuggled = "GET /api/v1/secrets HTTP/1.1\r\nHost: e\r\nImpersonate-User: a
 // TestRefusal checks that an answer other than 101 reaches the client unchanged: status, header and
 // body. The client must get no second answer, and edge must not follow redirects.
 func TestRefusal(t *testing.T) {
+	t.Parallel()
 	var followed atomic.Int32
 	elsewhere := serveTLS(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
 	long := strings.Repeat("long ", 50_000)
@@ -83,6 +84,7 @@ func TestRefusal(t *testing.T) {
 // with something other than the requested 101. The bytes that the client sent after its request
 // must then not reach the API server, except as a new request with the client's own identity.
 func TestNon101(t *testing.T) {
+	t.Parallel()
 	const switching = "HTTP/1.1 101 Switching Protocols\r\n"
 	answers := map[string]struct {
 		answer string
@@ -159,6 +161,7 @@ func TestNon101(t *testing.T) {
 // TestNoHijack checks a client connection that edge cannot take over from net/http. edge must free
 // the session's slot and close its upstream connection.
 func TestNoHijack(t *testing.T) {
+	t.Parallel()
 	ended := make(chan error, 1)
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, early := take(t, w)
@@ -190,6 +193,7 @@ func TestNoHijack(t *testing.T) {
 // TestFreshConnections checks that edge begins a stream only on a new connection. The API server
 // may be about to close a connection on which it has refused a stream.
 func TestFreshConnections(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{refuse: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }}
 	w := newWorld(t, api.start(t))
 	for range 3 {

@@ -56,6 +56,7 @@ func failing(err error) func(*bridge.Config) {
 // TestReasons checks that the Observer receives a Reason, which is one word, for each refusal that
 // edge itself produces. The table has a row for each place in the code that refuses.
 func TestReasons(t *testing.T) {
+	t.Parallel()
 	get := []string{"GET /api HTTP/1.1", "Host: e"}
 	v4 := "Sec-WebSocket-Protocol: v4.channel.k8s.io"
 	exec := askWebSocket(execPath, v4)
@@ -186,6 +187,7 @@ func TestReasons(t *testing.T) {
 // TestReasonsAreDocumented checks that docs/security.md lists exactly the reasons of the code, in
 // the same order.
 func TestReasonsAreDocumented(t *testing.T) {
+	t.Parallel()
 	var words, listed []string
 	for _, d := range must(parser.ParseFile(token.NewFileSet(), "internal/status/refusalreason.go", nil, 0)).Decls {
 		g, ok := d.(*ast.GenDecl)
@@ -211,6 +213,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 // TestReasonOwnCredential checks that edge reports ReasonOwnCredential, for a plain request and for
 // upgrades, if the API server refuses edge's own credential.
 func TestReasonOwnCredential(t *testing.T) {
+	t.Parallel()
 	g := &guarded{behind: echoBody}
 	w, own, _ := tokenWorld(t, g)
 	seen := new(witness)
@@ -229,6 +232,7 @@ func TestReasonOwnCredential(t *testing.T) {
 // TestUpstreamsReasons checks that edge reports no Reason for an answer of the API server, whatever
 // its code, and none for a stream.
 func TestUpstreamsReasons(t *testing.T) {
+	t.Parallel()
 	for _, code := range []int{200, 302, 400, 401, 403, 404, 429, 500, 503} {
 		answer := func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, code, `{"kind":"Status","code":400}`) }
 		seen := new(witness)
@@ -259,6 +263,7 @@ func TestUpstreamsReasons(t *testing.T) {
 
 // TestUnwatched checks that edge refuses correctly without an Observer.
 func TestUnwatched(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) {}), refusing)
 	if resp := must(w.client(t, true).Get(w.edge.URL)); resp.Body.Close() != nil || resp.StatusCode != http.StatusUnauthorized {
 		t.Error(resp.Status)
@@ -286,6 +291,7 @@ var statuses = map[string]string{
 // TestAnswerers checks edge's source code: only the functions in the map answerers may begin an
 // answer, and only those in the map statuses may create a Status.
 func TestAnswerers(t *testing.T) {
+	t.Parallel()
 	files := token.NewFileSet()
 	begins, makes := map[string]bool{}, map[string]bool{}
 	for _, name := range append(must(filepath.Glob("*.go")), must(filepath.Glob("internal/*/*.go"))...) {

@@ -67,6 +67,7 @@ func (w *world) retried(t *testing.T, http2 bool, path string, header http.Heade
 // over SPDY, has lost its Upgrade header. edge must send the refusal of the WebSocket again,
 // whether it came from the API server, a kubelet or edge.
 func TestRefusalIsRepeated(t *testing.T) {
+	t.Parallel()
 	v5 := "Sec-WebSocket-Protocol: v5.channel.k8s.io"
 	status := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"container web is not valid for pod web","reason":"BadRequest","code":400}`
 	for name, test := range map[string]struct {
@@ -161,6 +162,7 @@ func byHeader(c *bridge.Config) {
 // TestRefusalIsNobodyElses checks that edge repeats the refusal of a WebSocket only to the same
 // identity and for the same request: any difference in the identity or in the path must prevent it.
 func TestRefusalIsNobodyElses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, kubelets(notRunning).start(t), byHeader)
 	same := http.Header{"X-Test-Name": {"jane"}, "X-Test-Uid": {"1"}, "X-Test-Group": {"a", "b"}, "X-Test-Extra": {"x"}, "X-Test-Requestor": {"ann"},
 		"X-Test-Requestor-Uid": {"2"}, "X-Test-Requestor-Group": {"c"}, "X-Test-Requestor-Extra": {"y"}}
@@ -224,6 +226,7 @@ func TestRefusalIsNobodyElses(t *testing.T) {
 // than a WebSocket request for a stream, answers that are no refusal, and refusals that are too
 // long or incomplete.
 func TestRefusalIsNotRemembered(t *testing.T) {
+	t.Parallel()
 	v5 := askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io")
 	for name, test := range map[string]struct {
 		ask    []string
@@ -305,6 +308,7 @@ func TestRefusalIsNotRemembered(t *testing.T) {
 // have been refused, and the Audit-ID. For a kubectl that by its version uses only SPDY for such a
 // stream, the explanation must mention neither.
 func TestStrandedNamesBoth(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, kubelets(notRunning).start(t))
 	for _, test := range []struct {
 		agent, path string

@@ -11,6 +11,7 @@ import (
 // store the token, and does not forward the request. A value that only resembles a token, or a
 // token for an application behind the API server's proxy, must pass.
 func TestTokenInURL(t *testing.T) {
+	t.Parallel()
 	const jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"
 	for uri, refused := range map[string]bool{
 		"/version?access_token=" + jwt:                                              true,

@@ -23,6 +23,7 @@ import (
 // TestCertificateRotation checks that edge stops using a connection when the credential plugin
 // returns another client certificate than the one that opened the connection.
 func TestCertificateRotation(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "credential.json")
 	var current atomic.Pointer[x509.Certificate]
 	issue := func() {

@@ -78,6 +78,7 @@ func takeAll(client net.Conn, src io.Reader) {
 // after a load balancer has taken it from edge. edge must not close the connection before the client
 // has read everything, although TCP reports that everything has arrived.
 func TestSlowClientBehindALoadBalancer(t *testing.T) {
+	t.Parallel()
 	const size = 2 << 20 // more than the kernel stores for the client, which gets small buffers
 	for name, upstream := range map[string]bridge.Streaming{"SPDY": bridge.StreamingSPDY, "WebSocket": bridge.StreamingWebSocket} {
 		for _, version := range []string{"v4.channel.k8s.io", "v5.channel.k8s.io"} {

@@ -329,6 +329,7 @@ func testSlowStdin(t *testing.T, streaming bridge.Streaming) {
 // linger time, and sends pings meanwhile. It must lose nothing: edge must not close before the
 // client has read everything.
 func TestSlowGoodbye(t *testing.T) {
+	t.Parallel()
 	const size = 1 << 20
 	for _, streaming := range upstreams {
 		w := newWorld(t, (&apiServer{run: func(p *process) error {

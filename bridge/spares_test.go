@@ -100,6 +100,7 @@ func (w *world) warm(api *apiServer) {
 // exec must use one of them, with the credential that is current then, and edge must open another
 // spare.
 func TestSpare(t *testing.T) {
+	t.Parallel()
 	var token atomic.Pointer[string]
 	set := func(s string) { token.Store(&s) }
 	api := &apiServer{run: exit7}
@@ -147,6 +148,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // TestSpareIsGone checks that edge does not use a spare connection that the API server has closed,
 // or on which the API server has sent something. No client may get an error.
 func TestSpareIsGone(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(*tls.Conn) error{
 		"closed": func(c *tls.Conn) error { return c.Close() },
 		"cut": func(c *tls.Conn) error {
@@ -187,6 +189,7 @@ func TestSpareIsGone(t *testing.T) {
 // TestSpareIsCut checks an API server that reads a request on a spare connection and then cuts the
 // connection: edge must not send the request again.
 func TestSpareIsCut(t *testing.T) {
+	t.Parallel()
 	var cut atomic.Bool
 	api := &apiServer{run: exit7}
 	w, _ := sparing(t, api, nil)
@@ -207,6 +210,7 @@ func TestSpareIsCut(t *testing.T) {
 
 // TestSpareGrowsOld checks that edge closes an unused spare connection at its maximum age.
 func TestSpareGrowsOld(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{run: exit7}
 	w, seen := sparing(t, api, nil)
 	w.handler.SetSpareAge(300 * time.Millisecond)
@@ -220,6 +224,7 @@ func TestSpareGrowsOld(t *testing.T) {
 // authenticates with a client certificate: both would still carry the old identity after a
 // rotation.
 func TestNoSpareOfACertificate(t *testing.T) {
+	t.Parallel()
 	crt, key, err := cert.GenerateSelfSignedCertKey("edge", nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -242,6 +247,7 @@ func TestNoSpareOfACertificate(t *testing.T) {
 // TestBehindProxy checks that edge opens a new connection for each exec through a proxy. edge must
 // use TLS to the proxy if the proxy's URL begins with https.
 func TestBehindProxy(t *testing.T) {
+	t.Parallel()
 	for scheme, start := range map[string]func(*httptest.Server){"http": (*httptest.Server).Start, "https": (*httptest.Server).StartTLS} {
 		t.Run(scheme, func(t *testing.T) {
 			proxy := httptest.NewUnstartedServer(http.HandlerFunc(tunnel))

@@ -66,6 +66,7 @@ func (s *spdyStory) add(id moby.StreamId, what string) {
 // before its data, even if the process is faster than the client. The Status comes after all output
 // and after FIN on the output streams. GOAWAY is last.
 func TestSPDYWire(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		fmt.Fprint(p.out, "out")
 		fmt.Fprint(p.err, "err")
@@ -110,6 +111,7 @@ func TestSPDYWire(t *testing.T) {
 // TestSPDYSuccess checks how edge reports the success of an exec over SPDY: v4 with a Status, older
 // versions with an empty error stream.
 func TestSPDYSuccess(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(*process) error { return nil }}).start(t))
 	for version, want := range map[string]string{
 		"v4.channel.k8s.io": `{"status":"Success"}`,
@@ -127,6 +129,7 @@ func TestSPDYSuccess(t *testing.T) {
 // TestSPDYAcceptsAtOnce checks that edge accepts each SPDY stream immediately, because client-go
 // opens the next stream only after that.
 func TestSPDYAcceptsAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		_, err := io.Copy(p.out, p.in)
 		return err
@@ -150,6 +153,7 @@ func TestSPDYAcceptsAtOnce(t *testing.T) {
 // TestSPDYNotWhole checks that an SPDY client which does not open all its streams in time receives
 // a failure on its error stream.
 func TestSPDYNotWhole(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	w.handler.SetTimes(time.Minute, 100*time.Millisecond, 100*time.Millisecond)
 	c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
@@ -164,6 +168,7 @@ func TestSPDYNotWhole(t *testing.T) {
 // TestSPDYBreachBeforeWhole checks that edge ends the session immediately if the client violates
 // the protocol before it has opened all its streams. edge must not wait for the client's GOAWAY.
 func TestSPDYBreachBeforeWhole(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	w.handler.SetTimes(time.Minute, time.Minute, time.Minute)
 	c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
@@ -180,6 +185,7 @@ func TestSPDYBreachBeforeWhole(t *testing.T) {
 // TestSPDYDrainBeforeWhole checks that a drain waits until the client has opened its streams:
 // client-go reads nothing before all of them are accepted.
 func TestSPDYDrainBeforeWhole(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
 	f := c.framer()
@@ -209,6 +215,7 @@ func TestSPDYDrainBeforeWhole(t *testing.T) {
 
 // TestSPDYHandshake checks upgrade requests in the forms that clients send.
 func TestSPDYHandshake(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(*process) error { return nil }}).start(t))
 	for name, test := range map[string]struct {
 		ask    []string
@@ -253,6 +260,7 @@ func TestSPDYHandshake(t *testing.T) {
 // TestEarlyBytes checks that edge keeps the bytes that a client sends together with its request,
 // and relays them only after the API server's 101.
 func TestEarlyBytes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		b := make([]byte, 5)
 		_, err := io.ReadFull(p.in, b)
@@ -286,6 +294,7 @@ func TestEarlyBytes(t *testing.T) {
 // TestSPDYPings checks that edge answers the client's pings with the same id, and numbers its own
 // pings with even ids.
 func TestSPDYPings(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		_, err := io.Copy(io.Discard, p.in)
 		return errors.Join(err, exitError(7))

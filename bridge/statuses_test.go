@@ -13,6 +13,7 @@ import (
 // only a complete Status in one message before the Close. If the API server sends several, the
 // first one sent counts.
 func TestUpstreamStatuses(t *testing.T) {
+	t.Parallel()
 	ok, bad := "\x03{\"status\":\"Success\"}", "\x03{\"status\":\"Failure\",\"message\":\"m\"}"
 	frame := func(b0 byte, s string) string { return string([]byte{b0, byte(len(s))}) + s }
 	for name, test := range map[string]struct {

@@ -43,6 +43,7 @@ func stuckUpstream(t *testing.T) (*world, *rawConn) {
 // TestStuckKeepalive checks a client whose API server no longer reads, not even keepalives. edge
 // must answer the client's pings, and the session must end when the client closes or half-closes.
 func TestStuckKeepalive(t *testing.T) {
+	t.Parallel()
 	for _, end := range []struct {
 		name string
 		say  func(*rawConn)

@@ -194,6 +194,7 @@ func (c *framed) ask(t *testing.T, stream uint32, method string, tiny int, body 
 // zero. edge must hold the request for 10 s at most, and must not keep its header at all. The other
 // streams of the connection must continue.
 func TestUntakenRefusalHTTP2(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newStern(t)
 		c := serveHTTP2(t, h, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
@@ -232,6 +233,7 @@ func TestUntakenRefusalHTTP2(t *testing.T) {
 // client has not read the answer. The deadline for that answer must not affect a client that sends
 // the whole body before it reads the answer.
 func TestUntakenRefusalBody(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newStern(t)
 		c := serveHTTP2(t, h, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
@@ -260,6 +262,7 @@ func TestUntakenRefusalBody(t *testing.T) {
 // after 10 s. A client that reads the refusal keeps its connection, and the deadline does not apply
 // to later answers.
 func TestUntakenRefusalHTTP1(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dial := serveHTTP1(t, newStern(t))
 		untaken := dial()
@@ -286,6 +289,7 @@ func TestUntakenRefusalHTTP1(t *testing.T) {
 // whatever body the request declares, and close the connection within 5 s if the body does not
 // arrive. If a small body has arrived, the connection must stay open, as at kube-apiserver.
 func TestBodyThatNeverComes(t *testing.T) {
+	t.Parallel()
 	const head = "POST /api HTTP/1.1\r\nHost: edge\r\n"
 	for name, test := range map[string]struct {
 		request string
@@ -350,6 +354,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 // TestUntakenUpgradeRefusal checks the API server's own refusal of an upgrade: edge must give the
 // client 10 s to read each piece of it.
 func TestUntakenUpgradeRefusal(t *testing.T) {
+	t.Parallel()
 	for name, length := range map[string]int64{"of a known length": 1 << 20, "in chunks": -1} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -28,6 +28,7 @@ var upgrades = map[string][]string{
 // TestWebSocketHandshake checks which requests edge accepts as WebSocket handshakes, and the 101
 // with which it answers.
 func TestWebSocketHandshake(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(*process) error { return nil }}).start(t))
 	get := "GET " + execPath + " HTTP/1.1"
 	tail := []string{"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
@@ -64,6 +65,7 @@ func TestWebSocketHandshake(t *testing.T) {
 // invalid on paths where an upgrade is possible. edge must answer 400 or 403 and forward nothing.
 // TestUpgradeIgnored covers the paths where no upgrade is possible.
 func TestUpgradeKinds(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{run: func(*process) error { return nil }}
 	w := newWorld(t, api.start(t))
 	post := "POST " + execPath + " HTTP/1.1"
@@ -121,6 +123,7 @@ func TestUpgradeKinds(t *testing.T) {
 // TestUpgradeHTTP2 checks that edge answers 400 to a stream request over HTTP/2, which has no
 // Upgrade.
 func TestUpgradeHTTP2(t *testing.T) {
+	t.Parallel()
 	api := &apiServer{}
 	w := newWorld(t, api.start(t))
 	client := w.client(t, true)

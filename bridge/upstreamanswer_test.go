@@ -14,6 +14,7 @@ import (
 // TestConnectionClose checks that a client which sends both "Connection: close" and an upgrade
 // request gets the upgrade.
 func TestConnectionClose(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(*process) error { return nil }, rest: echo}).start(t))
 	for dialect, ask := range upgrades {
 		if strings.Contains(dialect, "forward") || dialect == "tunnel" {
@@ -32,6 +33,7 @@ func TestConnectionClose(t *testing.T) {
 // TestUnaskedSwitch checks an API server that answers a plain request with 101. edge must answer
 // 502, and must not relay later bytes of the client to that connection.
 func TestUnaskedSwitch(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]string{
 		"of nothing":   "HTTP/1.1 101 Switching Protocols\r\n\r\n",
 		"of WebSocket": "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
@@ -68,6 +70,7 @@ func TestUnaskedSwitch(t *testing.T) {
 // TestBehindAPrefix checks an API server whose URL has a path. edge must evaluate the path that the
 // client requested, without that prefix.
 func TestBehindAPrefix(t *testing.T) {
+	t.Parallel()
 	api := (&apiServer{run: func(*process) error { return exitError(7) }}).start(t)
 	w := &world{T: t, log: new(syncBuffer)}
 	w.api = serveTLS(t, http.StripPrefix("/k8s/clusters/c-1", api))

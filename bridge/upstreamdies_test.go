@@ -181,6 +181,7 @@ func sayClose(c *websocket.Conn, code int) {
 // TestUpstreamDies is a row of the attack corpus in docs/security.md. The API server ends an exec
 // before its outcome is known, on every pair of dialects. The client must never see success.
 func TestUpstreamDies(t *testing.T) {
+	t.Parallel()
 	for name, death := range channelDeaths {
 		t.Run("websocket, "+name, func(t *testing.T) {
 			w := newWorld(t, playedWebSocket("v5.channel.k8s.io", death), speaking(bridge.StreamingWebSocket))
@@ -235,6 +236,7 @@ func testUpstreamDies(t *testing.T, w *world) {
 // TestUpstreamDiesWithOutput checks that the client receives all output that the API server sent
 // before its connection ended.
 func TestUpstreamDiesWithOutput(t *testing.T) {
+	t.Parallel()
 	big := noise(1 << 20)
 	w := newWorld(t, played(3, func(u *upstreamSession) {
 		u.say("stdout", big)
@@ -252,6 +254,7 @@ func TestUpstreamDiesWithOutput(t *testing.T) {
 // TestUpstreamDiesForward checks a port-forward whose API server disconnects. The port-forward must
 // end, but not with a normal close.
 func TestUpstreamDiesForward(t *testing.T) {
+	t.Parallel()
 	for name, death := range map[string]func(*upstreamSession){
 		"FIN at once": func(u *upstreamSession) { u.cut(false) },
 		"RST after data": func(u *upstreamSession) {
@@ -299,6 +302,7 @@ func TestUpstreamDiesForward(t *testing.T) {
 // TestUpstreamIsNotThere checks API servers that do not listen, do not complete a TLS handshake, or
 // do not answer. edge must answer 502 or 504 with a Status, for streams and for plain requests.
 func TestUpstreamIsNotThere(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,7 @@ func (w *brokenWriter) Write(b []byte) (int, error) {
 // body breaks off or becomes malformed right after an event. The client must receive that event and
 // then an error.
 func TestWatchLastBytes(t *testing.T) {
+	t.Parallel()
 	for name, tail := range map[string]string{
 		"malformed chunk": "3\r\nabcxyz\r\n", "incomplete chunk": "64\r\nhalf a line", "malformed length": "zz\r\n",
 	} {
@@ -78,6 +79,7 @@ func TestWatchLastBytes(t *testing.T) {
 // TestWatchWriteFails checks that a failed write to the client of a watch cuts the answer short,
 // whatever its error: a truncated answer must not look complete to the client or to the Observer.
 func TestWatchWriteFails(t *testing.T) {
+	t.Parallel()
 	for name, broken := range map[string]brokenWriter{"EOF": {err: io.EOF}, "short": {short: true}, "other": {err: net.ErrClosed}} {
 		t.Run(name, func(t *testing.T) {
 			seen := new(witness)

@@ -19,6 +19,7 @@ var webSocketVersions = []string{"v5.channel.k8s.io", "v4.channel.k8s.io"}
 // start signal, the output, the Status after all output, and Close 1000. Each must be an unmasked,
 // binary, unfragmented message, and no two may begin in the same TLS record.
 func TestWebSocketWire(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		for i := range 50 {
 			fmt.Fprintf(p.out, "o%d;", i)
@@ -117,6 +118,7 @@ func (r *recordReader) Read(b []byte) (int, error) {
 // TestStartSignal checks that an exec over WebSocket begins with an empty message on its first
 // output channel.
 func TestStartSignal(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(p *process) error { return nil }}).start(t))
 	for query, want := range map[string]string{
 		"stdin=true&stdout=true&stderr=true": "\x01",
@@ -134,6 +136,7 @@ func TestStartSignal(t *testing.T) {
 
 // TestWebSocketStdin checks all forms in which a WebSocket client may send stdin.
 func TestWebSocketStdin(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		b := make([]byte, len("hello, world"))
 		_, err := io.ReadFull(p.in, b)
@@ -178,6 +181,7 @@ func TestWebSocketStdin(t *testing.T) {
 
 // TestMessageSize checks a WebSocket message of 15 MiB, which is what the Java client sends.
 func TestMessageSize(t *testing.T) {
+	t.Parallel()
 	const size = 15 << 20
 	big := noise(size)
 	w := newWorld(t, (&apiServer{run: func(p *process) error {

@@ -23,6 +23,7 @@ var webSocketExecs = []string{"", "channel.k8s.io", "base64.channel.k8s.io", "v4
 // send neither output nor Status after that. The process must receive all earlier stdin, and then
 // the end of its connection.
 func TestCloseIsAnswered(t *testing.T) {
+	t.Parallel()
 	for name, upstream := range map[string]bridge.Streaming{"SPDY": bridge.StreamingSPDY, "WebSocket": bridge.StreamingWebSocket} {
 		for _, version := range webSocketExecs {
 			t.Run(name+" "+version, func(t *testing.T) {
@@ -67,6 +68,7 @@ func TestCloseIsAnswered(t *testing.T) {
 // edge keeps the connection to an API server over WebSocket open for the accept time, and must not
 // keep back input for so long.
 func TestInputBeforeClose(t *testing.T) {
+	t.Parallel()
 	const input = "all of it"
 	for name, upstream := range map[string]bridge.Streaming{"SPDY": bridge.StreamingSPDY, "WebSocket": bridge.StreamingWebSocket} {
 		for _, version := range webSocketVersions {
@@ -100,6 +102,7 @@ func TestInputBeforeClose(t *testing.T) {
 // TestCloseDuringAFlood checks that edge answers a client's Close although the process sends output
 // without a pause, and that nothing follows the answer.
 func TestCloseDuringAFlood(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		flood(p.out, strings.Repeat("x", 30_000))
 		return nil
@@ -119,6 +122,7 @@ func TestCloseDuringAFlood(t *testing.T) {
 // TestCloseToAStuckUpstream checks that edge answers a client's Close although the API server does
 // not end its side.
 func TestCloseToAStuckUpstream(t *testing.T) {
+	t.Parallel()
 	for path, api := range map[string]string{execPath: "v4.channel.k8s.io", forwardPath + "?ports=80": "portforward.k8s.io"} {
 		up, hold := stalledUpstream(t, api)
 		w := newWorld(t, up)
@@ -142,6 +146,7 @@ func TestCloseToAStuckUpstream(t *testing.T) {
 // TestWebSocketV4CloseAndLeave checks that a session ends when its v4 client sends Close and
 // disconnects, whatever the process does.
 func TestWebSocketV4CloseAndLeave(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	c := w.webSocket(t, execPath, "v4.channel.k8s.io")
 	c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(patience))
@@ -159,6 +164,7 @@ func untilGone(p *process) error {
 
 // TestClientGone checks that a session ends when its client disconnects without a Close.
 func TestClientGone(t *testing.T) {
+	t.Parallel()
 	gone := make(chan struct{}, 1)
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		fmt.Fprint(p.out, "up")
@@ -206,6 +212,7 @@ func flood(c io.Writer, piece string) {
 // edge does not read the client's pings, which come after the stdin, and cannot answer them. So
 // edge must also send pongs that answer no ping. Otherwise edge must send only pings.
 func TestHeartbeat(t *testing.T) {
+	t.Parallel()
 	api, hold := stalledUpstream(t, "v4.channel.k8s.io")
 	w := newWorld(t, api)
 	w.handler.SetTimes(20*time.Millisecond, time.Second, time.Second)
@@ -239,6 +246,7 @@ func TestHeartbeat(t *testing.T) {
 // TestClientGoneWhileStalled checks that edge notices a disconnected client even while edge does
 // not read from the client, because the API server accepts no more stdin.
 func TestClientGoneWhileStalled(t *testing.T) {
+	t.Parallel()
 	api, hold := stalledUpstream(t, "v4.channel.k8s.io")
 	w := newWorld(t, api)
 	w.handler.SetTimes(20*time.Millisecond, time.Second, time.Second)
@@ -256,6 +264,7 @@ func TestClientGoneWhileStalled(t *testing.T) {
 // TestCloseOfAStalledReader checks a client of v5.channel.k8s.io that sends Close, but neither
 // reads nor disconnects. Its session must end after edge's linger time.
 func TestCloseOfAStalledReader(t *testing.T) {
+	t.Parallel()
 	out := new(counter)
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		flood(io.MultiWriter(p.out, out), strings.Repeat("x", 30_000))
@@ -273,6 +282,7 @@ func TestCloseOfAStalledReader(t *testing.T) {
 // TestUpstreamHeartbeat checks that edge pings an API server over WebSocket and answers its pings.
 // edge's frames must be masked, as RFC 6455 section 5.3 requires of a client.
 func TestUpstreamHeartbeat(t *testing.T) {
+	t.Parallel()
 	for path, protocol := range map[string]string{execPath: "v5.channel.k8s.io", forwardPath: "SPDY/3.1+portforward.k8s.io"} {
 		pinged, ponged := make(chan struct{}, 100), make(chan string, 1)
 		w := newWorld(t, playedWebSocket(protocol, func(c *websocket.Conn) {
@@ -304,6 +314,7 @@ func TestUpstreamHeartbeat(t *testing.T) {
 // not read the output. The API server may already have closed its connection. A byte sent to a
 // closed connection causes a reset, which would drop the output that is still in transit.
 func TestNoPingToAnUpstreamThatWaits(t *testing.T) {
+	t.Parallel()
 	heard, said := new(counter), new(counter)
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, early := take(t, w)
@@ -329,6 +340,7 @@ func TestNoPingToAnUpstreamThatWaits(t *testing.T) {
 // may turn the first half-close of a connection into a reset. edge must not wait longer than the
 // answer time for a client that sends no Close.
 func TestCloseIsAnsweredBeforeTheEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, (&apiServer{
 		run:     func(*process) error { return nil },
 		forward: func(int32, io.ReadWriter) error { return nil },

@@ -18,6 +18,7 @@ func (e *instance) refuses(path string) {
 // --anonymous-paths, and gets 401 on other paths. Impersonation by such a request is refused
 // without an access review.
 func TestAnonymousPaths(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	ca, _ := b.clientCertificate("anna")
 	e := b.serve("--anonymous-paths=/version,/healthz", "--token-passthrough", "--client-ca-file="+ca)
@@ -72,6 +73,7 @@ func TestAnonymousPaths(t *testing.T) {
 
 // TestAnonymousPathsFlags checks that flags that cannot work together are an error at start.
 func TestAnonymousPathsFlags(t *testing.T) {
+	t.Parallel()
 	for want, change := range map[string]func(*identityOptions){
 		"":                                   func(*identityOptions) {},
 		"excludes --authentication-config":   func(o *identityOptions) { o.config, o.oidc.IssuerURL = "file", "" },

@@ -17,6 +17,7 @@ import (
 // server, edge forwards the request with that token. It must not use edge's own credential, because
 // no access review took place.
 func TestAnEmptyImpersonationKeepsItsSendersToken(t *testing.T) {
+	t.Parallel()
 	e := newBed(t).serve("--token-passthrough", "--token-passthrough-audiences=elsewhere")
 	got := e.upstreamOf("opaque", "/api", "Impersonate-User", "")
 	if got.Get("Authorization") != "Bearer opaque" || got.Get("Impersonate-User") != "" {
@@ -30,6 +31,7 @@ func TestAnEmptyImpersonationKeepsItsSendersToken(t *testing.T) {
 // TestAQueryIsNotLogged checks that edge does not log the query of a request, which may have a
 // token in it. This also holds for a query that is not valid ListOptions.
 func TestAQueryIsNotLogged(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	b.answer = func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -63,6 +65,7 @@ func TestAQueryIsNotLogged(t *testing.T) {
 // TestARedirectIsNotFollowed checks that a redirect from the API server's address gets neither
 // edge's credential nor a token that edge reviews.
 func TestARedirectIsNotFollowed(t *testing.T) {
+	t.Parallel()
 	followed := make(chan string, 100)
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -93,6 +96,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 
 // TestTrailersStayHere checks that edge does not forward the trailers that a client announces.
 func TestTrailersStayHere(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	e := b.serve()
 	announced := make(chan http.Header, 1)
@@ -115,6 +119,7 @@ func TestTrailersStayHere(t *testing.T) {
 
 // TestOnlyPathsAreServed checks that CONNECT, and requests without a path, are refused.
 func TestOnlyPathsAreServed(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	e := b.serve()
 	for _, line := range []string{"CONNECT /api HTTP/1.1", "CONNECT kube:443 HTTP/1.1", "OPTIONS * HTTP/1.1", "GET http: HTTP/1.1"} {
@@ -142,6 +147,7 @@ func TestOnlyPathsAreServed(t *testing.T) {
 // authenticates, in any parameter or segment. The token is neither sent upstream nor logged.
 // Redaction in the log would only find a JWT, not an opaque token.
 func TestOwnTokenInURL(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	b.answer = func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/tokenreviews") {
@@ -180,6 +186,7 @@ func TestOwnTokenInURL(t *testing.T) {
 // TestUsageErrorsTellNoSecret checks that a usage error does not repeat a secret that is in the
 // wrong place of the command line.
 func TestUsageErrorsTellNoSecret(t *testing.T) {
+	t.Parallel()
 	const secret = "canary-6f1d"
 	issuer := []string{"--oidc-issuer-url=https://127.0.0.1:1", "--oidc-client-id=edge"}
 	for name, args := range map[string][]string{

@@ -17,6 +17,7 @@ import (
 // TestAuditFlags checks that audit events reach a file and a webhook, as the policy requires. The
 // tests of package audit check the effect of each flag.
 func TestAuditFlags(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	var posted atomic.Int64
 	hook := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

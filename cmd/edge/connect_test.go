@@ -43,6 +43,7 @@ func mustBeEmpty(t *testing.T, dir string) {
 // TestConnectEnds checks that edge connect ends in the same way as its command, and deletes its
 // files.
 func TestConnectEnds(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	plain := filepath.Join(f.dir, "plain")
 	if err := os.WriteFile(plain, []byte("no program"), 0o644); err != nil {
@@ -92,6 +93,7 @@ func TestConnectEnds(t *testing.T) {
 // checks the command's kubeconfig: only its owner can read it, and it has the caller's context and
 // impersonation.
 func TestConnectPasses(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	f.writeKubeconfig(t, "https://127.0.0.1:1", "oken-of-the-caller, as: jane, as-groups: [dev], as-uid: u, as-user-extra: {team: [a]}")
 	dir := t.TempDir()
@@ -135,6 +137,7 @@ func TestConnectPasses(t *testing.T) {
 // TestConnectSignals checks that edge connect passes signals to the command, which decides whether
 // to end. If edge is killed, the command ends as well.
 func TestConnectSignals(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	for name, test := range map[string]struct {
 		signal syscall.Signal
@@ -197,6 +200,7 @@ func TestConnectSignals(t *testing.T) {
 
 // TestConnectUsage checks that flags that make no sense are an error before anything runs.
 func TestConnectUsage(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	file := "--kubeconfig=" + f.kubeconfig
 	for _, test := range []struct {
@@ -232,6 +236,7 @@ func TestConnectUsage(t *testing.T) {
 // loopback address. Clients that check strictly (OpenSSL's X509_STRICT, the default in Python 3.13)
 // require both.
 func TestConnectCertificate(t *testing.T) {
+	t.Parallel()
 	for _, address := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
 		c, err := newLoopbackCertificate(net.ParseIP(address))
 		if err != nil {
@@ -258,6 +263,7 @@ func TestConnectCertificate(t *testing.T) {
 // TestConnectRuntimeDir checks that the command finds its kubeconfig from any folder, for any value
 // of $XDG_RUNTIME_DIR.
 func TestConnectRuntimeDir(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	list := filepath.Join(t.TempDir(), "a:b")
 	if err := os.Mkdir(list, 0o700); err != nil {
@@ -277,6 +283,7 @@ func TestConnectRuntimeDir(t *testing.T) {
 // TestConnectAuthProvider checks that edge connect supports the only auth-provider that kubectl
 // still supports.
 func TestConnectAuthProvider(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	f.writeKubeconfig(t, "https://127.0.0.1:1", ", auth-provider: {name: oidc, config: {idp-issuer-url: 'https://127.0.0.1:1', client-id: c}}")
 	if out, err := connectCommand(t, f, t.TempDir(), "--", "true").CombinedOutput(); err != nil {

@@ -171,6 +171,7 @@ func ask(t *testing.T, config *clientcmdapi.Config, overrides clientcmd.ConfigOv
 // kubeconfig, with the same name, namespace, cluster and user. Each context works through connect
 // with its own credential. A credential plugin runs when its context is first used.
 func TestConnectContexts(t *testing.T) {
+	t.Parallel()
 	c := newContexts(t)
 	p := c.connect(t)
 	theirs, err := clientcmd.LoadFromFile(c.file)
@@ -227,6 +228,7 @@ func TestConnectContexts(t *testing.T) {
 // TestConnectBrokenContext checks that a client gets the reason if its context cannot be used, and
 // that all other contexts work nevertheless, even if the unusable context is the current one.
 func TestConnectBrokenContext(t *testing.T) {
+	t.Parallel()
 	c := newContexts(t)
 	p := c.connect(t)
 	for context, want := range map[string]string{
@@ -255,6 +257,7 @@ func TestConnectBrokenContext(t *testing.T) {
 // TestConnectUseContext checks that kubectl config use-context changes only the command's
 // kubeconfig, and that connect reports at the end that the change is lost.
 func TestConnectUseContext(t *testing.T) {
+	t.Parallel()
 	c := newContexts(t)
 	before, err := os.ReadFile(c.file)
 	if err != nil {
@@ -293,6 +296,7 @@ func TestConnectUseContext(t *testing.T) {
 // TestConnectNoCurrentContext checks that connect starts without a current context, and that other
 // contexts work.
 func TestConnectNoCurrentContext(t *testing.T) {
+	t.Parallel()
 	c := newContexts(t)
 	for _, current := range []string{"gone", ""} {
 		config, err := clientcmd.LoadFromFile(c.file)
@@ -322,6 +326,7 @@ func TestConnectNoCurrentContext(t *testing.T) {
 // TestConnectManyClusters checks that edge connect opens an address for maxClusters clusters,
 // including the current cluster, and reports that the kubeconfig has more clusters.
 func TestConnectManyClusters(t *testing.T) {
+	t.Parallel()
 	c := newContexts(t)
 	config, err := clientcmd.LoadFromFile(c.file)
 	if err != nil {

@@ -60,6 +60,7 @@ func withFiles(n int) func(*instance) {
 // have sent a part of a header. It checks that new and existing users can still use edge, and that
 // the probe port still answers under the same load.
 func TestSlowloris(t *testing.T) {
+	t.Parallel()
 	const files = 512
 	b := newBed(t)
 	b.change = withFiles(files)
@@ -103,6 +104,7 @@ func TestSlowloris(t *testing.T) {
 // TestLimits checks how many sessions and connections edge allows for a limit of open files and of
 // memory.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		descriptors           int
 		memory                int64
@@ -127,6 +129,7 @@ func TestLimits(t *testing.T) {
 // TestManyCertificates checks that edge ends the handshake with a client that sends too many
 // certificates, be it 9 or 400.
 func TestManyCertificates(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	ca, good := b.clientCertificate("anna")
 	e := b.serve("--client-ca-file=" + ca)

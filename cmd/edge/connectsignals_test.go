@@ -32,6 +32,7 @@ func awaitFile(t *testing.T, pattern string) string {
 // TestConnectEarlySignal checks that a signal is not lost if it arrives before the command runs, or
 // while the command starts.
 func TestConnectEarlySignal(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	for range 10 {
 		dir := t.TempDir()
@@ -55,6 +56,7 @@ func TestConnectEarlySignal(t *testing.T) {
 // ignore, for example in the background of a script. Go's runtime reports only SIGHUP and SIGINT as
 // ignored.
 func TestConnectIgnoredSignal(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	cmd := connectCommand(t, f, t.TempDir(), "--", "sh", "-c", "kill -INT $$; kill -HUP $$; echo alive")
 	cmd.Args = append([]string{"sh", "-c", `trap "" INT HUP; exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
@@ -67,6 +69,7 @@ func TestConnectIgnoredSignal(t *testing.T) {
 // TestConnectListenEnds checks that edge connect deletes its file, whichever signal ends it, and
 // even if it gets the signal several times. Log lines to a closed standard error do not end edge.
 func TestConnectListenEnds(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		dir := t.TempDir()

@@ -12,6 +12,7 @@ import (
 // client may send. A request with the token in its URL is refused, because edge would forward the
 // URL to the server.
 func TestConnectToken(t *testing.T) {
+	t.Parallel()
 	const token = "the-token-of-this-listener"
 	p := &localProxy{users: map[[sha256.Size]byte]string{sha256.Sum256([]byte(token)): "u"}}
 	if id, err := identifyCaller(nil); err != nil || !id.IsEdgeItself() || !id.Bearer {

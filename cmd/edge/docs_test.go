@@ -41,6 +41,7 @@ var yamlBlock = regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
 // TestShownYAML checks that each YAML in the documents is valid for the program that reads it,
 // including the names of all fields.
 func TestShownYAML(t *testing.T) {
+	t.Parallel()
 	strict := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	kinds := map[string]int{}
 	for name, text := range pages(t) {
@@ -87,6 +88,7 @@ var flagName = regexp.MustCompile(`(?:^|[\s"'(\x60\[/=])--([a-z][a-z0-9-]*)`)
 // TestNamedFlags checks that each flag in the documents is a flag of some edge command.
 // "--audit-log-*" needs at least one flag with this prefix.
 func TestNamedFlags(t *testing.T) {
+	t.Parallel()
 	known := map[string]bool{"help": true}
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
@@ -138,6 +140,7 @@ var (
 
 // TestCorpusIsTests checks that each attack in docs/security.md names a test that exists.
 func TestCorpusIsTests(t *testing.T) {
+	t.Parallel()
 	tests := map[string]bool{}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {

@@ -101,6 +101,7 @@ func (f files) args(more ...string) []string {
 // and exits with code 2 before edge listens. The ports are taken: if edge listened first, the exit
 // code would be 1.
 func TestBadConfigurationExits2(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -180,6 +181,7 @@ func TestBadConfigurationExits2(t *testing.T) {
 }
 
 func TestTakenPortExits1(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -193,6 +195,7 @@ func TestTakenPortExits1(t *testing.T) {
 }
 
 func TestHelpTeaches(t *testing.T) {
+	t.Parallel()
 	root, _, code := runEdge(t, "--help")
 	if code != 0 || !strings.Contains(root, "edge serve --oidc-issuer-url=") {
 		t.Errorf("edge --help: exit %d, %q", code, root)
@@ -209,6 +212,7 @@ func TestHelpTeaches(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"version"}, {"--version"}} {
 		if out, _, code := runEdge(t, args...); code != 0 || !strings.HasPrefix(out, "edge ") {
 			t.Errorf("%v: exit %d, %q", args, code, out)
@@ -220,6 +224,7 @@ func TestVersion(t *testing.T) {
 // edge serves, is not ready and reports why, refuses requests, has no probes on the public port,
 // and ends orderly.
 func TestServeUntilSignal(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	secure, probe := freePort(t), freePort(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

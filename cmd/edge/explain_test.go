@@ -27,6 +27,7 @@ func (b *bed) explainToken(token string, args ...string) (out, errs string, code
 // TestExplainToken checks that edge explain-token reports what edge serve does, with the reason,
 // and never prints the token.
 func TestExplainToken(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	e := b.serve("--oidc-required-claim=name=Jane")
 	flags := append(b.oidc(), "--oidc-required-claim=name=Jane")
@@ -68,6 +69,7 @@ func TestExplainToken(t *testing.T) {
 // TestExplainTokenOffline checks that without the issuer everything but the signature is checked,
 // and that the token is then not accepted.
 func TestExplainTokenOffline(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	flags := append(b.oidc(), "--offline", "--output=json")
 	b.issuer.Close()
@@ -89,6 +91,7 @@ func TestExplainTokenOffline(t *testing.T) {
 // TestExplainTokenArgument checks that a token as an argument is refused, and not repeated in the
 // error.
 func TestExplainTokenArgument(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	token := b.token(nil)
 	out, errs, code := b.explainToken("", append(b.oidc(), token)...)
@@ -111,6 +114,7 @@ func TestExplainTokenArgument(t *testing.T) {
 // TestExplainTokenIsPrintable checks that claims of a token cannot control the terminal on which
 // edge explain-token prints them.
 func TestExplainTokenIsPrintable(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	const name = "a\x1b[2J\u009b2J\u202eb\x7f\U000e0041"
 	token := b.token(map[string]any{"sub": name, "groups": []string{name}, "aud": name})

@@ -29,6 +29,7 @@ how to use them.
 // TestFlagReference checks that docs/flags.md has every flag of every command, with its default and
 // its help.
 func TestFlagReference(t *testing.T) {
+	t.Parallel()
 	var page strings.Builder
 	page.WriteString(flagReferenceHead)
 	for _, cmd := range newRootCommand().Commands() {

@@ -377,6 +377,7 @@ func inClientFlags(*bed) {}
 
 // TestFlagsHaveAnEffect checks that each flag of edge serve has its effect.
 func TestFlagsHaveAnEffect(t *testing.T) {
+	t.Parallel()
 	o := newOptions()
 	sets := o.flagSets()
 	known := map[string]bool{}

@@ -9,6 +9,7 @@ import (
 // TestImpersonation checks that each value of an impersonation is reviewed, that the target becomes
 // the identity upstream, and that extras of this identity name the requestor.
 func TestImpersonation(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	e := b.serve()
 	got := e.upstreamOf(b.token(nil), "/api/v1/namespaces/a/pods",
@@ -46,6 +47,7 @@ func TestImpersonation(t *testing.T) {
 // TestImpersonationForbidden checks that edge refuses an impersonation that the API server denies
 // in a review, and sends nothing upstream.
 func TestImpersonationForbidden(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	e := b.serve()
 	b.answer = func(w http.ResponseWriter, r *http.Request) {
@@ -65,6 +67,7 @@ func TestImpersonationForbidden(t *testing.T) {
 // TestQueryOfAnImpersonationIsNotLogged checks that a query that is not valid ListOptions is not
 // logged when edge prepares an access review.
 func TestQueryOfAnImpersonationIsNotLogged(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	e := b.serve()
 	b.answer = func(w http.ResponseWriter, r *http.Request) {

@@ -27,6 +27,7 @@ var noLimits = strings.Fields(`
 // TestLimitsAreInTheDocs checks that docs/limits.md lists each constant that can refuse or cut
 // something of a client, and that every name in it exists in the code.
 func TestLimitsAreInTheDocs(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../../docs/limits.md")
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 // TestLogIsHarmless checks that a logged value is limited in length and cannot control a terminal,
 // in both log formats, text and JSON.
 func TestLogIsHarmless(t *testing.T) {
+	t.Parallel()
 	for _, format := range []string{formatText, formatJSON} {
 		var b bytes.Buffer
 		log := newLogger(&b, format, slog.LevelInfo)

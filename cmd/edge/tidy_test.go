@@ -6,6 +6,7 @@ import (
 )
 
 func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
+	t.Parallel()
 	const mib = 1 << 20
 	begin := time.Now()
 	var tidy tidier
@@ -49,6 +50,7 @@ func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
 
 // TestReadMemory checks that Go's runtime has the metrics that readMemory reads.
 func TestReadMemory(t *testing.T) {
+	t.Parallel()
 	before := readMemory()
 	kept := make([]byte, 8<<20)
 	after := readMemory()

@@ -31,6 +31,7 @@ func (e *instance) refusalOf(token, path string, header ...string) metav1.Status
 // the issuer or the audience is not valid, the Status is the same for every reason. The log does
 // not have these messages.
 func TestHolderReadsWhy(t *testing.T) {
+	t.Parallel()
 	const canary = "kanarienvogel"
 	b := newBed(t)
 	ca, _ := json.Marshal(b.authorityText(b.authority("issuer.crt", b.issuer)))

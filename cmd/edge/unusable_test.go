@@ -12,6 +12,7 @@ import (
 // in a header are removed from the user: upstream, in access reviews, in the access log and in
 // audit events. Such groups under "system:" are still refused.
 func TestUnusableGroupsAreDropped(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	ca, pair := b.clientCertificate("anna", "dev", "night shift ", "\u007fops")
 	policy := b.file("policy.yaml", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n")
@@ -65,6 +66,7 @@ func TestUnusableGroupsAreDropped(t *testing.T) {
 // TestUnusableGroupsFlag checks that values and combinations that cannot work are an error at
 // start.
 func TestUnusableGroupsFlag(t *testing.T) {
+	t.Parallel()
 	for want, change := range map[string]func(*identityOptions){
 		"":                                func(o *identityOptions) { o.unusableGroups = "drop" },
 		"neither deny nor drop":           func(o *identityOptions) { o.unusableGroups = "Drop" },

@@ -13,6 +13,7 @@ import (
 // TestClientFlagsHaveAnEffect sets each flag of the group API server, and checks that its value is
 // in the configuration with which edge connects.
 func TestClientFlagsHaveAnEffect(t *testing.T) {
+	t.Parallel()
 	f := newFiles(t)
 	two := `apiVersion: v1
 kind: Config

@@ -25,6 +25,7 @@ import (
 // the API server granted. This lifetime is shorter than requested, and the API server's clock
 // differs from edge's.
 func TestUpstreamTokenIsRenewed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &tokenMaker{t: t, longest: 10 * time.Minute}
 		var log bytes.Buffer
@@ -55,6 +56,7 @@ func TestUpstreamTokenIsRenewed(t *testing.T) {
 // API server grants no new one, and that nothing goes upstream after that. edge retries at a
 // limited rate, and is ready again when the API server grants a token.
 func TestUpstreamTokenRenewalFails(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &tokenMaker{t: t}
 		var log bytes.Buffer
@@ -94,6 +96,7 @@ func TestUpstreamTokenRenewalFails(t *testing.T) {
 // immediately, and that the request is sent once more. If new tokens are refused as well, edge
 // requests at most one token in ten seconds.
 func TestUpstreamTokenIsRefused(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // as if the ServiceAccount was deleted and created again: its first token is refused
 		m := &tokenMaker{t: t}
 		_, send := startToken(t, m, hourly, silent, func(r *http.Request) int {
@@ -156,6 +159,7 @@ var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 // TestUpstreamTokenAtStart checks that edge does not start if an operator has to change something
 // before edge can get a token, and that the error states what to change.
 func TestUpstreamTokenAtStart(t *testing.T) {
+	t.Parallel()
 	for code, want := range map[int]string{
 		403: "a Role in namespace edge with verb create on resource serviceaccounts/token, resourceNames [front]",
 		404: "no ServiceAccount front in namespace edge",
@@ -204,6 +208,7 @@ func TestUpstreamTokenAtStart(t *testing.T) {
 // TestUpstreamTokenWaitersMayLeave checks that a caller that waits for another caller's token
 // request returns when its own context ends.
 func TestUpstreamTokenWaitersMayLeave(t *testing.T) {
+	t.Parallel()
 	m := &tokenMaker{t: t}
 	arrived, release := make(chan struct{}), make(chan struct{})
 	var hangs, ended atomic.Bool
@@ -248,6 +253,7 @@ func TestUpstreamTokenWaitersMayLeave(t *testing.T) {
 // TestUpstreamTokenAnswers checks that an answer to a token request without a usable token or
 // expiration counts as a failure.
 func TestUpstreamTokenAnswers(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*authenticationv1.TokenRequest){
 		"no token":    func(a *authenticationv1.TokenRequest) { a.Status.Token = "" },
 		"a line":      func(a *authenticationv1.TokenRequest) { a.Status.Token = "a\r\nb" },
@@ -276,6 +282,7 @@ func TestUpstreamTokenAnswers(t *testing.T) {
 // TestUpstreamTokenConfig checks that the configuration for edge's requests does not contain the
 // bootstrap credential, and that the bootstrap credential is sent only to an https API server.
 func TestUpstreamTokenConfig(t *testing.T) {
+	t.Parallel()
 	m := &tokenMaker{t: t}
 	cfg := m.bootstrap()
 	cfg.CAData, cfg.ServerName = []byte("ca"), "name"
@@ -305,6 +312,7 @@ func TestUpstreamTokenConfig(t *testing.T) {
 }
 
 func TestTokenRequestValidates(t *testing.T) {
+	t.Parallel()
 	for _, account := range []string{"", "/", "edge", "edge/", "/front", "edge/front/more", "edge/../front", "edge/a b", "Edge/front", "edge/-front"} {
 		if err := (tokenRequest{account: account, lifetime: time.Hour}).validate(); err == nil || !strings.Contains(err.Error(), "--upstream-token-request:") {
 			t.Errorf("%q: %v", account, err)
@@ -322,6 +330,7 @@ func TestTokenRequestValidates(t *testing.T) {
 // TestTokenRequestAlone checks that the flags for token requests are refused without
 // --upstream-token-request.
 func TestTokenRequestAlone(t *testing.T) {
+	t.Parallel()
 	for flag, change := range map[string]func(*tokenRequest){
 		"--upstream-token-request-audience": func(o *tokenRequest) { o.audience = []string{"x"} },
 		"--upstream-token-request-lifetime": func(o *tokenRequest) { o.lifetime = 30 * time.Minute },
