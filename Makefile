@@ -44,8 +44,8 @@ e2e: ## run the end-to-end tests on a new and an old cluster; builds and install
 stress: ## run all tests 30 times under load, for at most STRESS (90m); continues an earlier run; STRESSFLAGS: see e2e/cmd/stress/doc.go
 	@mkdir -p bin && cd e2e && $(GO) build -o ../bin/stress ./cmd/stress && exec ../bin/stress --budget=$(STRESS) $(STRESSFLAGS)
 
-matrix: ## test every client on every path to both clusters; UPDATE=1 writes docs/compatibility.md and the README's table
-	cd e2e && $(GO) test -count=1 -timeout 60m -v -run '^TestMatrix' . -args -matrix $(if $(UPDATE),-update)
+matrix: ## test every client on every path to both clusters, and every dialect; UPDATE=1 writes docs/compatibility.md and the README's table
+	cd e2e && $(GO) test -count=1 -timeout 60m -v -run '^Test(Matrix|ExecDialects)' . -args -matrix $(if $(UPDATE),-update)
 
 soak: ## test long and slow streams through edge and directly: 2 GiB of stdin, stalled clients, 5 idle minutes, cp over a bad link, API server restarts; prints a table
 	cd e2e && $(GO) test -tags soak -count=1 -timeout 90m -v -run '^Test(Soak|Goaway|Rolling)' .

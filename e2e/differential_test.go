@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,19 @@ type pair struct {
 	upstream string
 	d        rawclient.Dialect
 	edge     *testbed.Edge
+}
+
+// runs returns true if this pair runs scenario number n of exec. With the flag -matrix, and on the
+// new cluster, each pair runs every scenario. On the old cluster, edge's way is the same as on the
+// new one and only the API server differs. There each pair runs every third scenario: different
+// ones for different dialects, and for the two protocols to the API server.
+func (p pair) runs(n int) bool {
+	if *wholeMatrix || p.site.cluster.Kind == cluster.New {
+		return true
+	}
+	dialect := slices.IndexFunc(rawclient.Execs, func(d rawclient.Dialect) bool { return d.Name == p.d.Name })
+	upstream := slices.Index([]string{overSPDY, overWebSocket}, p.upstream)
+	return (n+dialect+upstream)%3 == 0
 }
 
 // v5 is the name of the WebSocket dialect that API servers themselves translate to SPDY.

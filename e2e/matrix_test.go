@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	wholeMatrix = flag.Bool("matrix", false, "run the whole compatibility matrix, not only the part that \"make test\" runs")
+	wholeMatrix = flag.Bool("matrix", false, "run the whole compatibility matrix and every dialect with every scenario, not only the part that \"make test\" runs")
 	updateDocs  = flag.Bool("update", false, "with -matrix: write the results to docs/compatibility.md and the README")
 )
 
