@@ -133,6 +133,12 @@ func TestPeopleCopyTree(t *testing.T) {
 		to := filepath.Join(t.TempDir(), "down")
 		begin := time.Now()
 		r := who.Run(ctx, "cp", desk+":/office/edge", to)
+		// On a busy machine the API server itself sometimes resets the session before kubectl has
+		// read everything. That is no result to compare edge with.
+		for try := 1; who == itself && r.Code != 0 && try < mostOwn; try++ {
+			to = filepath.Join(t.TempDir(), "again")
+			r = who.Run(ctx, "cp", desk+":/office/edge", to)
+		}
 		said[who.way] += fmt.Sprintf("down: %d %s%s", r.Code, r.Stdout, strings.ReplaceAll(string(r.Stderr), to, "TO"))
 		t.Logf("%s: down in %v", who.way, time.Since(begin))
 		var err error
