@@ -126,7 +126,7 @@ func wildClient(t *testing.T, w *world, dialect string, seed int) {
 		if _, err := io.WriteString(c.Conn, strings.Join(ask, "\r\n")+"\r\n\r\n"+early); err != nil {
 			return
 		}
-		if _, err := http.ReadResponse(c.br, nil); err != nil { //nolint:bodyclose // the body is the connection
+		if _, err := http.ReadResponse(c.br, nil); err != nil {
 			return
 		}
 	}
