@@ -18,6 +18,22 @@ import (
 	"edge/impersonate"
 )
 
+// maxAuditID limits an Audit-ID that a client sends, in bytes.
+const maxAuditID = 256
+
+// Begin sets the request's Audit-ID, under which the API server records the same request. It keeps
+// the client's Audit-ID unless that is too long or contains a token.
+func (e *Events) Begin(r *http.Request) bridge.Observation {
+	id := r.Header.Get(auditinternal.HeaderAuditID)
+	if id == "" || len(id) > maxAuditID || hasToken(id) {
+		id = uuid.NewString()
+	}
+	r.Header.Set(auditinternal.HeaderAuditID, id)
+	ctx := audit.WithAuditContext(context.Background())
+	audit.WithAuditID(ctx, types.UID(id))
+	return &requestEvents{policy: e.policy, backend: e.backend, ctx: ctx, ac: audit.AuditContextFrom(ctx), received: time.Now()}
+}
+
 // requestEvents makes the events of one request, at the same moments as kube-apiserver's filters
 // WithAudit and WithFailedAuthenticationAudit.
 type requestEvents struct {
@@ -113,19 +129,3 @@ func (e *requestEvents) Ended(end bridge.End) {
 // droppedGroups is the annotation with the groups that were removed from the user: a JSON list with
 // the limits of the access log.
 const droppedGroups = "edge.identity/dropped-groups"
-
-// maxAuditID limits an Audit-ID that a client sends, in bytes.
-const maxAuditID = 256
-
-// Begin sets the request's Audit-ID, under which the API server records the same request. It keeps
-// the client's Audit-ID unless that is too long or contains a token.
-func (e *Events) Begin(r *http.Request) bridge.Observation {
-	id := r.Header.Get(auditinternal.HeaderAuditID)
-	if id == "" || len(id) > maxAuditID || hasToken(id) {
-		id = uuid.NewString()
-	}
-	r.Header.Set(auditinternal.HeaderAuditID, id)
-	ctx := audit.WithAuditContext(context.Background())
-	audit.WithAuditID(ctx, types.UID(id))
-	return &requestEvents{policy: e.policy, backend: e.backend, ctx: ctx, ac: audit.AuditContextFrom(ctx), received: time.Now()}
-}

@@ -156,7 +156,7 @@ func TestExecUpstreamGone(t *testing.T) {
 			}
 			return session(ctx, r.d, relay.Through(r.to), relay.Cut)
 		}
-		for _, upstream := range []string{overSPDY, overWebSocket} {
+		for _, upstream := range upstreamProtocols {
 			t.Run(upstream, func(t *testing.T) { cutAll(t, s, upstream, sc, session) })
 		}
 	})

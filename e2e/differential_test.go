@@ -37,7 +37,7 @@ func (p pair) runs(n int) bool {
 		return true
 	}
 	dialect := slices.IndexFunc(rawclient.Execs, func(d rawclient.Dialect) bool { return d.Name == p.d.Name })
-	upstream := slices.Index([]string{overSPDY, overWebSocket}, p.upstream)
+	upstream := slices.Index(upstreamProtocols, p.upstream)
 	return (n+dialect+upstream)%3 == 0
 }
 
@@ -49,6 +49,9 @@ const (
 	overSPDY      = "spdy"
 	overWebSocket = "websocket"
 )
+
+// upstreamProtocols are the protocols to the API server that the differential tests run.
+var upstreamProtocols = []string{overSPDY, overWebSocket}
 
 // scenario is what a client does in a session. The same function runs it through edge and directly
 // at the API server, so that the test can compare the two observations.
@@ -100,7 +103,7 @@ func (s *site) ownAccess(t *testing.T, user, group string) cluster.Access {
 // dialect in list.
 func forEachPair(t *testing.T, list []rawclient.Dialect, test func(t *testing.T, p pair)) {
 	forEachSite(t, func(t *testing.T, s *site) {
-		for _, upstream := range []string{overSPDY, overWebSocket} {
+		for _, upstream := range upstreamProtocols {
 			t.Run(upstream, func(t *testing.T) {
 				t.Parallel()
 				edge := startStreamingEdge(t, s, upstream, cluster.Access{})

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// growth returns by how many percent the memory of process i grew in the hold phase. It ignores the
-// time settle at the start of this phase. It compares the median of the last quarter of the samples
-// with that of the first quarter. ok is false if there are too few samples or if the process
-// exited.
+// growth returns how much the memory of process i grew in the hold phase, in percent. It ignores
+// the time settle at the start of this phase. It compares the median of the last quarter of the
+// samples with that of the first quarter. ok is false if there are too few samples or if the
+// process exited.
 func growth(series []sample, i int, settle time.Duration) (percent float64, ok bool) {
 	var rss []int64
 	begin := -1.0

@@ -2,9 +2,9 @@ package leg
 
 import "edge/streams"
 
-// relayWriter is a leg (one of a session's two connections) as the relay loop writes to it. The loop
-// reads frames from the other leg. What the loop writes between two waits for more frames is kept
-// back, up to writeBufferSize bytes, and leaves in one write. The loop calls Flush on the leg
+// relayWriter is a leg (one of a session's two connections) as the relay loop writes to it. The
+// loop reads frames from the other leg. What the loop writes between two waits for more frames is
+// kept back, up to writeBufferSize bytes, and leaves in one write. The loop calls Flush on the leg
 // before it waits.
 //
 // What other goroutines write leaves at once, after the bytes that were kept back. A small write of
