@@ -95,7 +95,7 @@
 //	redact.go         removes tokens; the parts of a request that an event has
 //	options.go        the flags
 //	validate.go       checks the flags
-//	policy.go         the audit policy
+//	policy.go         the audit policy: loading, and the rule for a request
 //	events.go         the backends of events, and their end
 //	requestevents.go  the events of one request, and its Audit-ID
 //	attributes.go     the attributes of a request, for an audit policy and for an authorizer

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/audit/policy"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
 // loadPolicy reads an audit policy. It logs a warning if the policy has rules that record bodies,
@@ -29,4 +31,12 @@ func asksForBodies(p *auditinternal.Policy) bool {
 		}
 	}
 	return false
+}
+
+// applyPolicy finds the policy's rule for a request, prepares the request's events by that rule, and
+// returns the rule's level.
+func (e *requestEvents) applyPolicy(attributes authorizer.Attributes) (auditinternal.Level, error) {
+	rule := e.policy.EvaluatePolicyRule(attributes)
+	audit.ObservePolicyLevel(e.ctx, rule.Level)
+	return rule.Level, e.ac.Init(rule, e.backend) // Init fails if ac is already initialized
 }

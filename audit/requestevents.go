@@ -50,12 +50,11 @@ type requestEvents struct {
 
 func (e *requestEvents) Identified(r *http.Request, id impersonate.Identity, refused error) error {
 	attributes := policyAttributes(r, requestorOf(id))
-	rule := e.policy.EvaluatePolicyRule(attributes)
-	audit.ObservePolicyLevel(e.ctx, rule.Level)
-	if err := e.ac.Init(rule, e.backend); err != nil { // Init fails if ac is already initialized
+	level, err := e.applyPolicy(attributes)
+	if err != nil {
 		return apierrors.NewInternalError(err)
 	}
-	if rule.Level == auditinternal.LevelNone {
+	if level == auditinternal.LevelNone {
 		e.silent = true
 		return nil
 	}

@@ -7,65 +7,15 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
-	"k8s.io/client-go/rest"
 
+	"edge/bridge/internal/negotiate"
 	"edge/bridge/internal/session"
 	"edge/bridge/internal/status"
 	"edge/bridge/internal/upstream"
 	"edge/impersonate"
 )
-
-// Config configures a Handler, which forwards requests to one API server. New validates the Config.
-type Config struct {
-	// Upstream is the API server, with edge's own credential. Upstream.Timeout bounds the wait for
-	// the header of a response; 0 means no bound (for upgrades: 60 s).
-	Upstream *rest.Config
-	// Credential, if set, replaces the credential in Upstream, and finds out whether a 401 of the
-	// API server is about edge's own credential. If Credential is nil, every 401 is passed to the
-	// client, which is right where the credential is the client's.
-	Credential *upstream.Credential
-	// Identify returns the identity under which a request goes upstream, and removes the client's
-	// credential from the request. If it returns an APIStatus error, that is the response; any
-	// other error becomes a 500.
-	Identify func(*http.Request) (impersonate.Identity, error)
-	// Review is required. It checks whether the identity has the permission that the attributes
-	// describe, and returns nil if so. edge calls it for the verb create before it requests a
-	// stream from the API server by GET, and after a 403 also for the verb get, because the API
-	// server names that verb first. See impersonate.Reviewer.
-	Review func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
-	// Streaming selects the protocol between edge and the API server for streams; "" means
-	// StreamingAuto.
-	Streaming upstream.Streaming
-	// AllowedOrigins lists web origins such as https://console.example.com or
-	// https://*.example.com. Pages of these origins may open WebSockets and send writes even if
-	// Identity.Bearer is not set. Pages of edge's own host always may.
-	AllowedOrigins []string
-	// CORSAllowedOrigins are regular expressions, by kube-apiserver's rules. Pages whose origin
-	// matches one of them may read edge's answers. Empty: edge does not handle CORS.
-	CORSAllowedOrigins []string
-	// DisableCompression requests uncompressed bodies from the API server.
-	DisableCompression bool
-	// TrustedProxies are the networks of the load balancers in front of edge. edge trusts the
-	// X-Forwarded-For header that they send.
-	TrustedProxies []netip.Prefix
-	// Observe is notified of each request; nil means no observer.
-	Observe Observer
-	// OnLost, if set, is called after a stream has ended because the API server's side failed: its
-	// connection broke, it did not answer keepalives, or it ended without a valid Status.
-	OnLost func()
-	// MaxSessions limits the streams that are open at the same time; 0 means DefaultMaxSessions.
-	MaxSessions int
-	// Log receives two lines per session, at its begin and at its end, and a line for each failure.
-	// nil means slog.Default.
-	Log *slog.Logger
-}
-
-// DefaultMaxSessions is the default of MaxSessions. cmd/edge instead computes its limit from the
-// limit of open files, because each stream needs two connections.
-const DefaultMaxSessions = 8192
 
 // Handler forwards authenticated requests to the API server: plain requests over HTTP/2, streams
 // through the relay. Create it with New.
@@ -139,6 +89,66 @@ func New(cfg Config) (*Handler, error) {
 		observe: cfg.Observe,
 		trusted: cfg.TrustedProxies,
 	}, nil
+}
+
+// ServeHTTP handles one request: it finds the client's address, identifies the client, checks the
+// request, and then serves it as a stream or as a plain request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	growStack()
+	w, answered := h.cors.serve(w, r)
+	if answered {
+		return
+	}
+	h.trusted.setForwardedFor(r)
+	seen := begin(h.observe, r)
+	w = seen.recordAnswer(w)
+	defer seen.handlerReturned(r)
+
+	id, err := h.identify(r)
+	err = notIdentified(r, err)
+	if vetoed := seen.identified(r, id, err); vetoed != nil && err == nil {
+		err = status.Because(status.ReasonAudit, vetoed)
+	}
+	if err == nil {
+		err = checkMethod(r.Method)
+	}
+	if err == nil {
+		err = negotiate.CheckPath(r)
+	}
+	if err == nil {
+		err = checkURLToken(r.URL)
+	}
+	if err == nil {
+		err = h.origins.check(r, id)
+	}
+	if err != nil {
+		status.Refuse(w, r, err)
+		return
+	}
+	if negotiate.IsUpgrade(r) {
+		h.serveUpgrade(w, r, id, seen)
+		return
+	}
+	negotiate.IgnoreUpgrade(r.Header)
+	if err := rewriteHeader(r.Header, id); err != nil {
+		status.Refuse(w, r, err)
+		return
+	}
+	var route *httputil.ReverseProxy
+	switch {
+	case id.IsTokenPassthrough():
+		route = h.passthrough
+	case id.Bearer:
+		route = h.impersonating
+	default:
+		route = h.sandboxed
+	}
+	if t := negotiate.ParseTarget(r.URL); t.IsStream() {
+		route = h.explainLostUpgrade(route, t, refusalKeyOf(id, r.URL))
+	} else if negotiate.IsEndless(r) {
+		route, w = waitUnbuffered(route, w)
+	}
+	route.ServeHTTP(w, r)
 }
 
 // Drain refuses new streams and ends the open streams with a Status that gives the reason. It waits

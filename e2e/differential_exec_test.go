@@ -163,7 +163,7 @@ func halfClose(ctx context.Context, r attempt) (rawclient.Observation, error) {
 func fiftyResizes(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	// The shell is told of a new size by SIGWINCH; wait lets it handle the signal at once.
 	const script = `trap 'stty size' WINCH; echo ready
-		until [ "$(stty size)" = "150 250" ]; do sleep 1 & wait $!; done; echo resized 50 times`
+		until [ "$(stty size 2>/dev/null)" = "150 250" ]; do sleep 1 & wait $!; done; echo resized 50 times`
 	return r.d.Exec(ctx, r.to, rawclient.Exec{
 		// the client opens stdin, because without stdin the container runtime closes the terminal
 		// of a WebSocket client immediately

@@ -115,26 +115,25 @@
 //
 // # Files
 //
-//	impersonate.go           Rewrite: makes the header that goes upstream
+//	headers.go               Rewrite: sets Impersonate-User and the other headers for upstream
+//	extraheader.go           Impersonate-Extra-*: encodes and decodes the key
 //	hopbyhop.go              removes the headers that are for the next hop only
-//	headers.go               names of Impersonate-* headers, and which values they can carry
 //	identity.go              Identity: an impersonated user, a passed-through token, or edge itself
 //	system.go                refuses names under "system:"
-//	unusable.go              groups that are of no use upstream (--unusable-groups)
-//	upstream.go              the user that the API server makes of an identity's headers
+//	unusablegroups.go        groups that are of no use upstream (--unusable-groups)
+//	upstreamuser.go          the user that the API server makes of an identity's headers
 //	digest.go                a digest of an identity
-//	record.go                the extras that contain the requestor of an impersonation
+//	originaluser.go          the extras that contain the requestor of an impersonation
 //	policy.go                Policy: decides for which user a request goes upstream
 //	request.go               Request: the input of a Policy
 //	impersonationrequest.go  reads and checks a client's Impersonate-* headers
-//	attempt.go               the reviews that an impersonation needs, and their order
+//	impersonationreviews.go  the reviews that an impersonation needs, and their order
 //	mode.go                  the modes of constrained impersonation, and the plain one
-//	question.go              question: one review that an impersonation needs
 //	reviewspec.go            makes a review about what a request does
 //	denial.go                a refusal in the API server's words
 //	asker.go                 Asker: answers the questions of a Policy
-//	reviewer.go              Reviewer: sends access reviews as edge, shares and caches them
-//	slots.go                 bounds the running reviews, of all users and about one user
+//	subjectaccessreview.go   Reviewer: sends access reviews as edge, shares and caches them
+//	reviewlimit.go           limits the running reviews, of all users and about one user
 //	passthroughreviewer.go   PassthroughReviewer: sends access reviews with a sender's own token
 //	constrained.go           ConstrainedDetector: whether constrained impersonation is offered
 //	errors.go                refusals, and reviews without an answer

@@ -2,9 +2,9 @@ package impersonate
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -22,6 +22,56 @@ const (
 	// as "Impersonate-User".
 	reserved = "impersonate"
 )
+
+// Rewrite turns a client's header into the header that edge sends upstream. It is the last step
+// before edge sends a request, for REST, WebSocket and SPDY. After Rewrite, the caller adds only
+// its own upstream credential and, for an upgrade, Connection and Upgrade. If Rewrite returns an
+// error, the request must not be sent. An identity from [Policy.Identity] causes no error.
+func Rewrite(h http.Header, id Identity) error {
+	switch {
+	case id.edgeItself:
+		// Read the client's Impersonate-* headers before strip, which removes the headers that
+		// Connection names. Without them, the request would have the rights of edge itself.
+		asked := impersonateHeaders(h)
+		strip(h)
+		maps.Copy(h, asked)
+		return nil
+	case id.senderToken != "":
+		strip(h)
+		maps.Copy(h, id.senderHeaders)
+		h["Authorization"] = []string{"Bearer " + id.senderToken}
+		return nil
+	}
+	strip(h)
+	// Check the identity again, because the API server gives a request without a user name the
+	// rights of edge itself.
+	if err := id.check(); err != nil {
+		return err
+	}
+	h[userHeader] = []string{id.Name}
+	if id.UID != "" {
+		h[uidHeader] = []string{id.UID}
+	}
+	if n := len(id.Groups); n > 0 {
+		h[groupHeader] = id.Groups[:n:n] // other requests share this slice; its capacity is limited, so that append copies it
+	}
+	for key, values := range id.Extra {
+		if n := len(values); n > 0 {
+			h[extraHeader(key)] = values[:n:n]
+		}
+	}
+	return nil
+}
+
+// strip removes all headers that identify the client, and all hop-by-hop headers.
+func strip(h http.Header) {
+	StripHopByHop(h)
+	for name := range h {
+		if isReserved(name) || strings.EqualFold(name, "Authorization") {
+			delete(h, name)
+		}
+	}
+}
 
 func isReserved(name string) bool {
 	return len(name) >= len(reserved) && strings.EqualFold(name[:len(reserved)], reserved)
@@ -51,37 +101,6 @@ func allIntact(values []string) bool {
 
 func notIntact(what, help string) error {
 	return &ForbiddenError{ErrValue, what + " has a control character, or white space at its beginning or end; " + help}
-}
-
-// extraHeader returns the name of the header for an extra key, as net/http spells it in a header
-// map. The name contains the key, in which the percent sign and everything that a header name
-// cannot contain are percent-encoded. The receiver decodes the name once.
-func extraHeader(key string) string {
-	const hex = "0123456789ABCDEF"
-	name := make([]byte, 0, len(extraPrefix)+len(key)+16)
-	name = append(name, extraPrefix...)
-	for i := range len(key) {
-		if c := key[i]; c != '%' && httpguts.IsTokenRune(rune(c)) {
-			name = append(name, c)
-		} else {
-			name = append(name, '%', hex[c>>4], hex[c&15])
-		}
-	}
-	return textproto.CanonicalMIMEHeaderKey(string(name))
-}
-
-// arrives reports whether the API server decodes the same extra key from the header's name as edge
-// encodes into it.
-func arrives(key string) bool { return key != "" && decodeExtraKey(extraHeader(key)) == key }
-
-// decodeExtraKey returns the extra key that the API server reads from the name of a header.
-func decodeExtraKey(header string) string {
-	encoded := strings.ToLower(header[len(extraPrefix):])
-	key, err := url.PathUnescape(encoded)
-	if err != nil {
-		return encoded
-	}
-	return key
 }
 
 // maxQuoted bounds how much of a name a message quotes, in characters.

@@ -6,7 +6,7 @@
 //	relaywriter.go           what a relay loop writes between two waits leaves in one write
 //	tlswritebuffer.go        the buffer below TLS that collects these writes and their TLS records
 //	pollconn*.go             a TCP connection that can be read without waiting; Listener
-//	moderate.go              delays reads of many small segments, like interrupt moderation
+//	readdelay.go             delays reads of many small segments, like interrupt moderation
 //	idle.go, idletimer.go    how an idle leg waits without a goroutine's stack
 //	interrupt.go             ends a waiting Read so that its goroutine's stack is freed
 //	idlepoller_*.go          one goroutine that waits for all idle legs

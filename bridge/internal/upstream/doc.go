@@ -8,7 +8,7 @@
 //	credentialtransport.go  a transport that finds out whether a 401 is about that credential
 //	credentialheader.go     the header that carries the credential
 //	protocolchoice.go       the protocol in which edge requests a stream
-//	createreview.go         the access review for create, before a stream that edge requests by GET
+//	createpermission.go     may the client create the stream? asked before edge requests it by GET
 //	streaming.go            the values of --upstream-streaming
 //	upgradeanswer.go        what an answer to an upgrade means
 //	gatewayerror.go         the client's error when the API server does not answer
