@@ -123,6 +123,7 @@
 //	unusablegroups.go        groups that are of no use upstream (--unusable-groups)
 //	upstreamuser.go          the user that the API server makes of an identity's headers
 //	digest.go                a digest of an identity
+//	extras.go                the extras that the configuration adds: fixed ones, the client's IP address
 //	originaluser.go          the extras that contain the requestor of an impersonation
 //	policy.go                Policy: decides for which user a request goes upstream
 //	request.go               Request: the input of a Policy

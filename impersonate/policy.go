@@ -14,9 +14,6 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// clientIPKey is the extra key under which edge sends the client's IP address to the API server.
-const clientIPKey = "remote-client-ip"
-
 const (
 	// maxLastModes and lastModeAge bound a cache: for each requestor, it contains the mode (the
 	// kind of right to impersonate) that last worked. The cache only changes which mode edge tries
@@ -54,15 +51,6 @@ type PolicyConfig struct {
 	// ClientIP makes edge send the client's IP address as the extra remote-client-ip. Then no token
 	// or request may set this key.
 	ClientIP bool
-}
-
-// setsItself reports whether edge itself sets an extra key, so that PolicyConfig.Extra must not
-// contain the key.
-func (c PolicyConfig) setsItself(key string) bool {
-	if key == clientIPKey {
-		return c.ClientIP
-	}
-	return isRecord(key) || key == user.CredentialIDKey
 }
 
 // A Policy decides for which user edge sends a request to the API server: the requestor, or the
@@ -146,23 +134,6 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 	p.addExtra(&id, r.ClientIP)
 	id.Bearer = r.Bearer
 	return id, nil
-}
-
-// addExtra adds the extras that the administrator wants on every request.
-func (p *Policy) addExtra(id *Identity, clientIP string) {
-	if len(p.extra) == 0 && !p.clientIP {
-		return
-	}
-	extra := make(map[string][]string, len(id.Extra)+len(p.extra)+1)
-	maps.Copy(extra, id.Extra)
-	maps.Copy(extra, p.extra)
-	if p.clientIP {
-		delete(extra, clientIPKey)
-		if clientIP != "" && intact(clientIP) {
-			extra[clientIPKey] = []string{clientIP}
-		}
-	}
-	id.Extra = extra
 }
 
 // grant returns the identity that the client asks to impersonate, if the requestor may impersonate

@@ -28,16 +28,16 @@ func execOverWebSocket(w *wire, _ uint16) (link, error) {
 	reader := streams.NewReader(w, nil)
 	return &execLink{
 		reader: reader,
-		source: ws.NewExecClientSource(reader, w, ws.V5Channel),
-		sink:   ws.NewExecClientSink(w, ws.V5Channel),
+		source: ws.NewExecUpstreamSource(reader, w, ws.V5Channel),
+		sink:   ws.NewExecUpstreamSink(w, ws.V5Channel),
 		closes: true,
 	}, nil
 }
 
 func execOverSPDY(w *wire, _ uint16) (link, error) {
 	reader := streams.NewReader(w, nil)
-	sink := spdy.NewExecClientSink(w, execSet)
-	return &execLink{reader: reader, source: spdy.NewExecClientSource(reader, w, execSet), sink: sink}, sink.Open()
+	sink := spdy.NewExecUpstreamSink(w, execSet)
+	return &execLink{reader: reader, source: spdy.NewExecUpstreamSource(reader, w, execSet), sink: sink}, sink.Open()
 }
 
 func (l *execLink) send(b []byte, off int) error {

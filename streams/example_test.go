@@ -31,7 +31,7 @@ func (l leg) Reply(b []byte) error              { _, err := l.Write(b); return e
 // the frames of each direction from a Source to a Sink.
 func relay(client, server leg) {
 	set := streams.Set{Stdin: true, Stdout: true}
-	toServer, toClient := spdy.NewExecClientSink(server, set), ws.NewExecServerSink(client, ws.V5Channel)
+	toServer, toClient := spdy.NewExecUpstreamSink(server, set), ws.NewExecDownstreamSink(client, ws.V5Channel)
 	// Before a Reader waits for more bytes, it flushes the Sink that its frames go to.
 	fromClient, fromServer := streams.NewReader(client, toServer.Flush), streams.NewReader(server, toClient.Flush)
 	defer fromClient.Close()
@@ -40,8 +40,8 @@ func relay(client, server leg) {
 	toServer.Open()
 	toClient.Start(streams.Stdout)
 	var running sync.WaitGroup
-	running.Go(func() { copyFrames(toServer, ws.NewExecServerSource(fromClient, client, ws.V5Channel)) })
-	running.Go(func() { copyFrames(toClient, spdy.NewExecClientSource(fromServer, server, set)) })
+	running.Go(func() { copyFrames(toServer, ws.NewExecDownstreamSource(fromClient, client, ws.V5Channel)) })
+	running.Go(func() { copyFrames(toClient, spdy.NewExecUpstreamSource(fromServer, server, set)) })
 	running.Wait()
 }
 

@@ -57,7 +57,7 @@ type Stream struct {
 // Mask is 0, or the WebSocket masking key (RFC 6455 section 5.3) with which the payload is still
 // masked. The lowest byte of Mask is for Buf[Off]. A source leaves payload masked only if KeepMasks
 // was set, and only on Data of at least Small bytes; see
-// [edge/streams/ws.ExecServerSource.KeepMasks].
+// [edge/streams/ws.ExecDownstreamSource.KeepMasks].
 type Frame struct {
 	Kind   Kind
 	Stream Stream

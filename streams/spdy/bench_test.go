@@ -25,19 +25,19 @@ type way struct {
 var ways = []way{
 	{"exec up", func(payload string) (streams.Source, streams.Sink) {
 		in := io.MultiReader(strings.NewReader(string(mobyBytes(opens()...))), endless(mobyBytes(data(3, false, payload))))
-		source := spdy.NewExecServerSource(streams.NewReader(in, nil), new(replies), all)
+		source := spdy.NewExecDownstreamSource(streams.NewReader(in, nil), new(replies), all)
 		for !source.Whole() {
 			must(source.Next())
 		}
-		return source, spdy.NewExecClientSink(nowhere{}, all)
+		return source, spdy.NewExecUpstreamSink(nowhere{}, all)
 	}},
 	{"exec down", func(payload string) (streams.Source, streams.Sink) {
-		server := spdy.NewExecServerSource(reader(mobyBytes(opens()...)), new(replies), all)
+		server := spdy.NewExecDownstreamSource(reader(mobyBytes(opens()...)), new(replies), all)
 		for !server.Whole() {
 			must(server.Next())
 		}
 		in := endless(mobyBytes(data(5, false, payload)))
-		return spdy.NewExecClientSource(streams.NewReader(in, nil), new(replies), all), spdy.NewExecServerSink(nowhere{}, server)
+		return spdy.NewExecUpstreamSource(streams.NewReader(in, nil), new(replies), all), spdy.NewExecDownstreamSink(nowhere{}, server)
 	}},
 	{"ports", func(payload string) (streams.Source, streams.Sink) {
 		in := endless(mobyBytes(data(3, false, payload)))
@@ -47,11 +47,11 @@ var ways = []way{
 		set := streams.Set{Stdin: true, Stdout: true, Terminal: true}
 		open := mobyBytes(syn(1, "streamType", "error"), syn(3, "streamType", "stdin"), syn(5, "streamType", "stdout"), syn(7, "streamType", "resize"))
 		in := io.MultiReader(strings.NewReader(string(open)), endless(mobyBytes(data(7, false, "{\"Width\":80,\"Height\":24}\n"))))
-		source := spdy.NewExecServerSource(streams.NewReader(in, nil), new(replies), set)
+		source := spdy.NewExecDownstreamSource(streams.NewReader(in, nil), new(replies), set)
 		for !source.Whole() {
 			must(source.Next())
 		}
-		return source, spdy.NewExecClientSink(nowhere{}, set)
+		return source, spdy.NewExecUpstreamSink(nowhere{}, set)
 	}},
 }
 

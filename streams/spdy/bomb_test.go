@@ -49,10 +49,10 @@ func TestSpdyBombs(t *testing.T) {
 		return spdy.NewRelaySource(r, new(replies), spdy.Server, table)
 	}
 	execServer := func(r *streams.Reader) streams.Source {
-		return spdy.NewExecServerSource(r, new(replies), all)
+		return spdy.NewExecDownstreamSource(r, new(replies), all)
 	}
 	execClient := func(r *streams.Reader) streams.Source {
-		return spdy.NewExecClientSource(r, new(replies), all)
+		return spdy.NewExecUpstreamSource(r, new(replies), all)
 	}
 	from := func(b []byte) io.Reader { return bytes.NewReader(b) }
 
@@ -83,7 +83,7 @@ func TestSpdyBombs(t *testing.T) {
 		{"a status without end", endless(mobyBytes(data(1, false, "an error that goes on and on"))), execClient, streams.CloseTooBig},
 		{"a size without end", io.MultiReader(from(mobyBytes(syn(1, "streamType", "resize"), data(1, false, "{"))), endless(mobyBytes(data(1, false, "1")))),
 			func(r *streams.Reader) streams.Source {
-				return spdy.NewExecServerSource(r, new(replies), streams.Set{Terminal: true})
+				return spdy.NewExecDownstreamSource(r, new(replies), streams.Set{Terminal: true})
 			}, streams.CloseTooBig},
 		{"streams by the thousand, exec", from(thousands()), execServer, streams.CloseProtocol},
 		{"streams by the thousand, ports", from(thousands()), client, streams.CloseTooBig},
@@ -150,7 +150,7 @@ func TestStreamsInTurn(t *testing.T) {
 // TestLongData checks that a data frame of the maximum length is returned in pieces.
 func TestLongData(t *testing.T) {
 	in := io.MultiReader(bytes.NewReader(unhex("00000005 01ffffff")), io.LimitReader(endless([]byte("x")), 1<<24-1))
-	source := spdy.NewExecClientSource(streams.NewReader(in, nil), new(replies), all)
+	source := spdy.NewExecUpstreamSource(streams.NewReader(in, nil), new(replies), all)
 	n := 0
 	for {
 		f := must(source.Next())
@@ -178,11 +178,11 @@ func TestIdleMemory(t *testing.T) {
 		begin func() any
 	}{
 		{"exec", 4 << 10, func() any {
-			server := spdy.NewExecServerSource(reader(opens), new(replies), all)
-			client := spdy.NewExecClientSource(reader(replies1), new(replies), all)
+			server := spdy.NewExecDownstreamSource(reader(opens), new(replies), all)
+			client := spdy.NewExecUpstreamSource(reader(replies1), new(replies), all)
 			last(server)
 			last(client)
-			return []any{server, client, spdy.NewExecClientSink(nowhere{}, all), spdy.NewExecServerSink(nowhere{}, server)}
+			return []any{server, client, spdy.NewExecUpstreamSink(nowhere{}, all), spdy.NewExecDownstreamSink(nowhere{}, server)}
 		}},
 		{"ports", 96 << 10, func() any {
 			table := new(spdy.Table)

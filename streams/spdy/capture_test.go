@@ -115,10 +115,10 @@ func sides(name string, set streams.Set, ports bool) map[string]func(*streams.Re
 	}
 	return map[string]func(*streams.Reader, streams.Replier) streams.Source{
 		name + ".client": func(r *streams.Reader, rep streams.Replier) streams.Source {
-			return spdy.NewExecServerSource(r, rep, set)
+			return spdy.NewExecDownstreamSource(r, rep, set)
 		},
 		name + ".server": func(r *streams.Reader, rep streams.Replier) streams.Source {
-			return spdy.NewExecClientSource(r, rep, set)
+			return spdy.NewExecUpstreamSource(r, rep, set)
 		},
 	}
 }

@@ -45,13 +45,13 @@ func TestEarlyStdin(t *testing.T) {
 			t.Fatal(answer.Status)
 		}
 		l := &leg{conn: conn, in: in}
-		sink := spdy.NewExecClientSink(l, set)
+		sink := spdy.NewExecUpstreamSink(l, set)
 		sink.Open()
 		sink.Write(roomy(streams.Data, role(streams.Stdin), "one "))
 		sink.Write(roomy(streams.Data, role(streams.Stdin), "two"))
 		sink.Write(roomy(streams.HalfClose, role(streams.Stdin), ""))
 		sink.Flush()
-		source := spdy.NewExecClientSource(streams.NewReader(in, nil), l, set)
+		source := spdy.NewExecUpstreamSource(streams.NewReader(in, nil), l, set)
 		var out, status string
 		for {
 			f, err := source.Next()
@@ -80,10 +80,10 @@ func TestPingInterop(t *testing.T) {
 		moby := must(spdystream.NewConnection(theirs, server))
 		go moby.Serve(spdystream.NoOpStreamHandler)
 		l := &leg{conn: ours, in: ours}
-		var source streams.Source = spdy.NewExecServerSource(streams.NewReader(ours, nil), l, all)
+		var source streams.Source = spdy.NewExecDownstreamSource(streams.NewReader(ours, nil), l, all)
 		ping := spdy.AppendPing(nil, 2)
 		if server {
-			source = spdy.NewExecClientSource(streams.NewReader(ours, nil), l, all)
+			source = spdy.NewExecUpstreamSource(streams.NewReader(ours, nil), l, all)
 			ping = spdy.AppendPing(nil, 1)
 		}
 		must(ours.Write(ping))

@@ -6,11 +6,11 @@ before SPDY nor WebSocket. SPDY that is tunnelled in WebSocket messages uses the
 another reader and writer.
 
 	                 reads the client        reads the server
-	exec, attach     ExecServerSource        ExecClientSource
+	exec, attach     ExecDownstreamSource    ExecUpstreamSource
 	port-forward     RelaySource (Client)    RelaySource (Server)
 
 	                 writes to the server    writes to the client
-	exec, attach     ExecClientSink          ExecServerSink
+	exec, attach     ExecUpstreamSink        ExecDownstreamSink
 	port-forward     RelaySink               RelaySink
 
 A WebSocket client of a port-forward opens no streams itself. OpenPorts opens them instead, and the
@@ -46,8 +46,8 @@ type follow. Flag 0x01 (FIN) means that the sender sends no more on the stream.
 
 The header blocks of one direction form one zlib stream. edge writes stored blocks, which need no
 compressor; the compressor of moby/spdystream needs 0.75 MiB. A reader needs its 32 KiB window
-while the blocks matter to it. An ExecServerSource needs it until every stream of the [streams.Set]
-is open, and the readers of a port-forward need it always. An ExecClientSource never needs it,
+while the blocks matter to it. An ExecDownstreamSource needs it until every stream of the [streams.Set]
+is open, and the readers of a port-forward need it always. An ExecUpstreamSource never needs it,
 because it ignores the header blocks of the server's answers.
 
 SPDY in Kubernetes has no flow control: the package skips WINDOW_UPDATE and SETTINGS, as
@@ -121,7 +121,7 @@ not send on that stream.
 	GOAWAY                            Close                       Close
 	end of the connection             (Status), io.EOF            io.EOF
 
-	frame        ExecClientSink      ExecServerSink        RelaySink
+	frame        ExecUpstreamSink      ExecDownstreamSink        RelaySink
 	Data         stdin               stdout, stderr        any port
 	HalfClose    any: FIN            any but error: FIN    FIN
 	Reset        RST_STREAM          RST_STREAM            RST_STREAM
@@ -148,19 +148,19 @@ checks counts and lengths from the peer before it allocates memory for them.
 
 # Files
 
-	spdy.go                                   the Upgrade token; the IDs of an exec's streams
-	execclientsource.go, execclientsink.go    the server's leg of an exec
-	execserversource.go, execserversink.go    the client's leg of an exec
-	relaysource.go, relaysink.go              a port-forward, relayed stream by stream
-	portssource.go, portssink.go              a port-forward with numbered connections
-	portserversource.go                       a port-forward whose connections end in edge
-	streamtable.go                            the open streams of a port-forward
-	delivered.go                              whether the server's readers have received all data
-	frame.go                                  frame types, flags, lengths, frame headers
-	framereader.go, framewriter.go            frame reading and writing for every source and sink
-	blockreader.go, blockwriter.go            header blocks, zlib
-	dictionary.go                             zlib's preset dictionary
-	sizereader.go                             terminal sizes
-	errors.go                                 protocol errors
+	spdy.go                                         the Upgrade token; the IDs of an exec's streams
+	execupstreamsource.go, execupstreamsink.go      the server's leg of an exec
+	execdownstreamsource.go, execdownstreamsink.go  the client's leg of an exec
+	relaysource.go, relaysink.go                    a port-forward, relayed stream by stream
+	portssource.go, portssink.go                    a port-forward with numbered connections
+	portserversource.go                             a port-forward whose connections end in edge
+	streamtable.go                                  the open streams of a port-forward
+	delivered.go                                    whether the server's readers have received all data
+	frame.go                                        frame types, flags, lengths, frame headers
+	framereader.go, framewriter.go                  frame reading and writing for every source and sink
+	blockreader.go, blockwriter.go                  header blocks, zlib
+	dictionary.go                                   zlib's preset dictionary
+	sizereader.go                                   terminal sizes
+	errors.go                                       protocol errors
 */
 package spdy

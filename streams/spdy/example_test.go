@@ -31,19 +31,19 @@ func Example() {
 	}
 
 	var toServer, toClient wrote // each is a streams.Writer: the bytes sent to one side
-	client := spdy.NewExecClientSink(&toServer, set)
+	client := spdy.NewExecUpstreamSink(&toServer, set)
 	client.Open()
 	client.Write(roomy(streams.Data, streams.Stream{Role: streams.Stdin}, "hello"))
 	client.Write(roomy(streams.HalfClose, streams.Stream{Role: streams.Stdin}, ""))
 	client.Flush()
 
 	answers := new(replies) // a streams.Replier: stores the SYN_REPLYs from the source fromClient
-	fromClient := spdy.NewExecServerSource(streams.NewReader(bytes.NewReader(toServer.bytes), nil), answers, set)
+	fromClient := spdy.NewExecDownstreamSource(streams.NewReader(bytes.NewReader(toServer.bytes), nil), answers, set)
 	fmt.Println("the server reads")
 	list(fromClient)
 	fmt.Println("  whole:", fromClient.Whole(), "answers:", len(answers.said))
 
-	server := spdy.NewExecServerSink(&toClient, fromClient)
+	server := spdy.NewExecDownstreamSink(&toClient, fromClient)
 	server.Write(roomy(streams.Data, streams.Stream{Role: streams.Stdout}, "HELLO"))
 	server.Write(roomy(streams.HalfClose, streams.Stream{Role: streams.Stdout}, ""))
 	server.Write(roomy(streams.Status, streams.Stream{Role: streams.Error}, `{"status":"Success"}`))
@@ -51,7 +51,7 @@ func Example() {
 	server.Flush()
 
 	fmt.Println("the client reads")
-	list(spdy.NewExecClientSource(streams.NewReader(bytes.NewReader(toClient.bytes), nil), new(replies), set))
+	list(spdy.NewExecUpstreamSource(streams.NewReader(bytes.NewReader(toClient.bytes), nil), new(replies), set))
 	// Output:
 	// the server reads
 	//   open error
@@ -69,9 +69,9 @@ func Example() {
 	//   EOF
 }
 
-// ExampleExecServerSource reads an exec of a client that uses the SPDY implementation of
+// ExampleExecDownstreamSource reads an exec of a client that uses the SPDY implementation of
 // Kubernetes.
-func ExampleExecServerSource() {
+func ExampleExecDownstreamSource() {
 	near, far := net.Pipe()
 	go func() {
 		client, err := peer.NewClientConnection(far)
@@ -94,7 +94,7 @@ func ExampleExecServerSource() {
 
 	r := streams.NewReader(near, nil)
 	defer r.Close()
-	source := spdy.NewExecServerSource(r, &leg{conn: near, in: near}, streams.Set{Stdin: true})
+	source := spdy.NewExecDownstreamSource(r, &leg{conn: near, in: near}, streams.Set{Stdin: true})
 	for {
 		f, err := source.Next()
 		if err != nil {

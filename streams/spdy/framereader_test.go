@@ -22,10 +22,10 @@ var every = []struct {
 	source func(r *streams.Reader, rep streams.Replier) streams.Source
 }{
 	{"exec, from the server", true, func(r *streams.Reader, rep streams.Replier) streams.Source {
-		return spdy.NewExecClientSource(r, rep, all)
+		return spdy.NewExecUpstreamSource(r, rep, all)
 	}},
 	{"exec, from the client", false, func(r *streams.Reader, rep streams.Replier) streams.Source {
-		return spdy.NewExecServerSource(r, rep, all)
+		return spdy.NewExecDownstreamSource(r, rep, all)
 	}},
 	{"ports, from the server", true, func(r *streams.Reader, rep streams.Replier) streams.Source {
 		return spdy.NewRelaySource(r, rep, spdy.Server, opened(1, 3, 5, 7))

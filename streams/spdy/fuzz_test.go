@@ -26,33 +26,33 @@ type fuzzed struct {
 	sink   func(w streams.Writer) streams.Sink
 }
 
-func FuzzExecClientSource(f *testing.F) {
+func FuzzExecUpstreamSource(f *testing.F) {
 	fuzzed{
 		files: "*.server",
 		source: func(r *streams.Reader, rep streams.Replier) streams.Source {
-			return spdy.NewExecClientSource(r, rep, all)
+			return spdy.NewExecUpstreamSource(r, rep, all)
 		},
 		sink: func(w streams.Writer) streams.Sink {
 			var opens wrote
-			spdy.NewExecClientSink(&opens, all).Open()
-			source := spdy.NewExecServerSource(reader(opens.bytes), new(replies), all)
+			spdy.NewExecUpstreamSink(&opens, all).Open()
+			source := spdy.NewExecDownstreamSource(reader(opens.bytes), new(replies), all)
 			for !source.Whole() {
 				must(source.Next())
 			}
-			return spdy.NewExecServerSink(w, source)
+			return spdy.NewExecDownstreamSink(w, source)
 		},
 	}.run(f)
 }
 
-func FuzzExecServerSource(f *testing.F) {
+func FuzzExecDownstreamSource(f *testing.F) {
 	set := streams.Set{Stdin: true, Stdout: true, Terminal: true}
 	fuzzed{
 		files: "*.client",
 		source: func(r *streams.Reader, rep streams.Replier) streams.Source {
-			return spdy.NewExecServerSource(r, rep, set)
+			return spdy.NewExecDownstreamSource(r, rep, set)
 		},
 		sink: func(w streams.Writer) streams.Sink {
-			sink := spdy.NewExecClientSink(w, set)
+			sink := spdy.NewExecUpstreamSink(w, set)
 			sink.Open()
 			return sink
 		},

@@ -97,10 +97,10 @@ func relayExec(down, up *leg, set streams.Set) error {
 	var downSink, upSink streams.Sink
 	downReader := down.reader(func() streams.Sink { return upSink })
 	upReader := up.reader(func() streams.Sink { return downSink })
-	downSource := spdy.NewExecServerSource(downReader, down, set)
-	upSource := spdy.NewExecClientSource(upReader, up, set)
-	client := spdy.NewExecClientSink(up, set)
-	downSink, upSink = spdy.NewExecServerSink(down, downSource), client
+	downSource := spdy.NewExecDownstreamSource(downReader, down, set)
+	upSource := spdy.NewExecUpstreamSource(upReader, up, set)
+	client := spdy.NewExecUpstreamSink(up, set)
+	downSink, upSink = spdy.NewExecDownstreamSink(down, downSource), client
 	if err := client.Open(); err != nil {
 		return err
 	}

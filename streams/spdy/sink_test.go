@@ -13,10 +13,10 @@ import (
 	"edge/streams/spdy"
 )
 
-// TestClientSink checks the bytes that ExecClientSink writes, and that it drops all other frames.
+// TestClientSink checks the bytes that ExecUpstreamSink writes, and that it drops all other frames.
 func TestClientSink(t *testing.T) {
 	w := new(wrote)
-	sink := spdy.NewExecClientSink(w, streams.Set{Stdin: true, Stdout: true, Terminal: true})
+	sink := spdy.NewExecUpstreamSink(w, streams.Set{Stdin: true, Stdout: true, Terminal: true})
 	none := streams.Stream{}
 	code := func(f streams.Frame, code uint32) streams.Frame { f.Code = code; return f }
 	for _, f := range []streams.Frame{
@@ -61,7 +61,7 @@ func TestClientSink(t *testing.T) {
 // after the small frames that it has collected. The bytes of the payload must arrive unchanged.
 func TestLargeData(t *testing.T) {
 	w := new(wrote)
-	sink := spdy.NewExecClientSink(w, all)
+	sink := spdy.NewExecUpstreamSink(w, all)
 	large := strings.Repeat("0123456789", 3*streams.MaxData/10)
 	for _, payload := range []string{"a", large, "b", large[:streams.Small], large[:streams.Small-1]} {
 		if err := sink.Write(roomy(streams.Data, role(streams.Stdin), payload)); err != nil {
@@ -88,7 +88,7 @@ func TestLargeData(t *testing.T) {
 // TestBatch checks that small frames that fill more than one buffer arrive complete and in order.
 func TestBatch(t *testing.T) {
 	w := new(wrote)
-	sink := spdy.NewExecClientSink(w, all)
+	sink := spdy.NewExecUpstreamSink(w, all)
 	var want []string
 	for i := range 2000 {
 		payload := strings.Repeat("x", i%100+1)
@@ -107,7 +107,7 @@ func TestBatch(t *testing.T) {
 // TestWriteError checks that a sink returns its writer's error.
 func TestWriteError(t *testing.T) {
 	w := &wrote{err: os.ErrDeadlineExceeded}
-	sink := spdy.NewExecClientSink(w, all)
+	sink := spdy.NewExecUpstreamSink(w, all)
 	if err := sink.Open(); err != w.err {
 		t.Errorf("Open: %v", err)
 	}

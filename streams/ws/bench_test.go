@@ -53,21 +53,21 @@ var paths = []struct {
 	name string
 	step func(n int) func() error
 }{
-	{"ExecServerSource", func(n int) func() error {
-		s := ws.NewExecServerSource(streams.NewReader(&endless{b: message("\x00" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
+	{"ExecDownstreamSource", func(n int) func() error {
+		s := ws.NewExecDownstreamSource(streams.NewReader(&endless{b: message("\x00" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
 		return reads(s, n-1)
 	}},
-	{"ExecServerSource pings", func(n int) func() error {
-		s := ws.NewExecServerSource(streams.NewReader(&endless{b: join(frame(fin|opPing, "ping"), message("\x00"+strings.Repeat("a", n-1)))}, nil), nowhere{}, ws.V5Channel)
+	{"ExecDownstreamSource pings", func(n int) func() error {
+		s := ws.NewExecDownstreamSource(streams.NewReader(&endless{b: join(frame(fin|opPing, "ping"), message("\x00"+strings.Repeat("a", n-1)))}, nil), nowhere{}, ws.V5Channel)
 		return func() error {
 			_, err := s.Next()
 			return err
 		}
 	}},
-	{"ExecServerSource to ExecClientSink, masks kept", func(n int) func() error {
-		src := ws.NewExecServerSource(streams.NewReader(&endless{b: message("\x00" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
+	{"ExecDownstreamSource to ExecUpstreamSink, masks kept", func(n int) func() error {
+		src := ws.NewExecDownstreamSource(streams.NewReader(&endless{b: message("\x00" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
 		src.KeepMasks()
-		sink := ws.NewExecClientSink(nowhere{}, ws.V5Channel)
+		sink := ws.NewExecUpstreamSink(nowhere{}, ws.V5Channel)
 		return func() error {
 			f, err := src.Next()
 			if err != nil {
@@ -76,13 +76,13 @@ var paths = []struct {
 			return sink.Write(f)
 		}
 	}},
-	{"ExecServerSink", func(n int) func() error {
-		s := ws.NewExecServerSink(nowhere{}, ws.V5Channel)
+	{"ExecDownstreamSink", func(n int) func() error {
+		s := ws.NewExecDownstreamSink(nowhere{}, ws.V5Channel)
 		f := stdout(strings.Repeat("a", min(n, streams.MaxData)))
 		return func() error { return s.Write(f) }
 	}},
-	{"ExecServerSink flushed", func(n int) func() error {
-		s := ws.NewExecServerSink(nowhere{}, ws.V5Channel)
+	{"ExecDownstreamSink flushed", func(n int) func() error {
+		s := ws.NewExecDownstreamSink(nowhere{}, ws.V5Channel)
 		f := stdout(strings.Repeat("a", min(n, streams.MaxData)))
 		return func() error {
 			if err := s.Write(f); err != nil {
@@ -91,28 +91,28 @@ var paths = []struct {
 			return s.Flush()
 		}
 	}},
-	{"ExecServerSource base64", func(n int) func() error {
-		s := ws.NewExecServerSource(streams.NewReader(&endless{b: frame(fin|opText, text("\x00"+strings.Repeat("a", n-1)))}, nil), mute{}, ws.V4Base64Channel)
+	{"ExecDownstreamSource base64", func(n int) func() error {
+		s := ws.NewExecDownstreamSource(streams.NewReader(&endless{b: frame(fin|opText, text("\x00"+strings.Repeat("a", n-1)))}, nil), mute{}, ws.V4Base64Channel)
 		return reads(s, n-1)
 	}},
-	{"ExecServerSink base64", func(n int) func() error {
-		s := ws.NewExecServerSink(nowhere{}, ws.V4Base64Channel)
+	{"ExecDownstreamSink base64", func(n int) func() error {
+		s := ws.NewExecDownstreamSink(nowhere{}, ws.V4Base64Channel)
 		return writesOf(s, stdout(strings.Repeat("a", min(n, streams.MaxData))))
 	}},
-	{"ExecClientSource", func(n int) func() error {
-		s := ws.NewExecClientSource(streams.NewReader(&endless{b: server("\x01" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
+	{"ExecUpstreamSource", func(n int) func() error {
+		s := ws.NewExecUpstreamSource(streams.NewReader(&endless{b: server("\x01" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
 		return reads(s, n-1)
 	}},
-	{"ExecClientSource pings", func(n int) func() error {
-		s := ws.NewExecClientSource(streams.NewReader(&endless{b: join(says(fin|opPing, "ping"), server("\x01"+strings.Repeat("a", n-1)))}, nil), nowhere{}, ws.V5Channel)
+	{"ExecUpstreamSource pings", func(n int) func() error {
+		s := ws.NewExecUpstreamSource(streams.NewReader(&endless{b: join(says(fin|opPing, "ping"), server("\x01"+strings.Repeat("a", n-1)))}, nil), nowhere{}, ws.V5Channel)
 		return reads(s, n-1)
 	}},
-	{"ExecClientSink", func(n int) func() error {
-		s := ws.NewExecClientSink(nowhere{}, ws.V5Channel)
+	{"ExecUpstreamSink", func(n int) func() error {
+		s := ws.NewExecUpstreamSink(nowhere{}, ws.V5Channel)
 		return writesOf(s, stdin(strings.Repeat("a", min(n, streams.MaxData))))
 	}},
-	{"ExecClientSink flushed", func(n int) func() error {
-		s := ws.NewExecClientSink(nowhere{}, ws.V5Channel)
+	{"ExecUpstreamSink flushed", func(n int) func() error {
+		s := ws.NewExecUpstreamSink(nowhere{}, ws.V5Channel)
 		write := writesOf(s, stdin(strings.Repeat("a", min(n, streams.MaxData))))
 		return func() error {
 			if err := write(); err != nil {

@@ -119,7 +119,7 @@ func TestBounds(t *testing.T) {
 	if e.err != io.EOF {
 		t.Error(e.err)
 	}
-	// ExecClientSource returns no frames for the same messages: they are on channel 0, which a
+	// ExecUpstreamSource returns no frames for the same messages: they are on channel 0, which a
 	// server does not use.
 	if e = readServer(t, split(unmasked(in)), ws.V5Channel); len(e.lines) != 0 || e.err != io.EOF {
 		t.Errorf("%q, %v", e.lines, e.err)
@@ -221,10 +221,10 @@ func TestMemory(t *testing.T) {
 			}
 			buf := make([]byte, 4096)
 			watch("server", c.before, c.again, nil, func(src io.Reader) func() error {
-				return source(ws.NewExecServerSource(streams.NewReader(src, nil), mute{}, c.d))
+				return source(ws.NewExecDownstreamSource(streams.NewReader(src, nil), mute{}, c.d))
 			})
 			watch("client", unmasked(c.before), unmasked(c.again), nil, func(src io.Reader) func() error {
-				return source(ws.NewExecClientSource(streams.NewReader(src, nil), mute{}, c.d))
+				return source(ws.NewExecUpstreamSource(streams.NewReader(src, nil), mute{}, c.d))
 			})
 			if c.d == ws.V4Base64Channel { // not for tunnels: in a tunnel a text message is an error
 				return

@@ -251,7 +251,7 @@ func load(t *testing.T, i int) []byte {
 			defer srv.Close()
 			conn, r := shake(t, srv.Listener.Addr().String(), subprotocol)
 			if c.tunnel == "" {
-				sink := ws.NewExecClientSink(&wire{c: conn}, c.d)
+				sink := ws.NewExecUpstreamSink(&wire{c: conn}, c.d)
 				sink.Write(say(streams.Resize, streams.Terminal, size))
 				sink.Write(say(streams.Data, streams.Stdin, "exit"))
 				sink.Flush()

@@ -17,7 +17,7 @@ type channelSource struct {
 	channels  [channelCount]meaning // meaning of the next message on each channel
 	// ports is the number of ports of a port-forward; 0: the channels are those of exec.
 	ports     int
-	keepMasks bool // true: large Data is not unmasked; see ExecServerSource.KeepMasks
+	keepMasks bool // true: large Data is not unmasked; see ExecDownstreamSource.KeepMasks
 
 	in      frameParser
 	tagged  bool          // true: the channel byte of the current message was read, and the field means is valid

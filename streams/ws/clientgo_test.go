@@ -66,11 +66,11 @@ func TestClientGoResize(t *testing.T) {
 	sizes := make(chan string, 1)
 	addr := serve(t, ws.V5, func(c net.Conn) {
 		w := &wire{c: c}
-		sink := ws.NewExecServerSink(w, ws.V5Channel)
+		sink := ws.NewExecDownstreamSink(w, ws.V5Channel)
 		sink.Start(streams.Stdout)
 		r := streams.NewReader(c, nil)
 		defer r.Close()
-		source := ws.NewExecServerSource(r, w, ws.V5Channel)
+		source := ws.NewExecDownstreamSource(r, w, ws.V5Channel)
 		for {
 			f, err := source.Next()
 			if err != nil {

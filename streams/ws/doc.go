@@ -7,8 +7,8 @@
 // The package has both sides of a connection. They differ in masking (section 5.1):
 //
 //	               server side, to a client   client side, to a server
-//	exec, read     [ExecServerSource]         [ExecClientSource]
-//	exec, write    [ExecServerSink]           [ExecClientSink]
+//	exec, read     [ExecDownstreamSource]     [ExecUpstreamSource]
+//	exec, write    [ExecDownstreamSink]       [ExecUpstreamSink]
 //	ports, read    [PortSource]
 //	ports, write   [PortSink]
 //	tunnel         [NewTunnel]                [NewClientTunnel]
@@ -20,7 +20,7 @@
 //	                                          each frame
 //
 // If the frames read and the frames written are both masked, a large piece of stdin can change from
-// one mask to the other in one pass: see [ExecServerSource.KeepMasks].
+// one mask to the other in one pass: see [ExecDownstreamSource.KeepMasks].
 //
 // # Exec and attach
 //
@@ -53,10 +53,10 @@
 //
 // # Messages from clients
 //
-// [ExecServerSource] accepts what wsstream accepts, the WebSocket server of the API server and of
+// [ExecDownstreamSource] accepts what wsstream accepts, the WebSocket server of the API server and of
 // the container runtime. It gives these messages the same meaning:
 //
-//	from the client                    ExecServerSource
+//	from the client                    ExecDownstreamSource
 //	text message                       same as binary (the Python client sends str);
 //	                                   it need not be valid UTF-8
 //	binary message of base64           same as text
@@ -90,9 +90,9 @@
 //
 // # Messages from servers
 //
-// [ExecClientSource] accepts what client-go's v5 client accepts:
+// [ExecUpstreamSource] accepts what client-go's v5 client accepts:
 //
-//	from the server                    ExecClientSource
+//	from the server                    ExecUpstreamSource
 //	channel byte without payload       ignored: it is the start signal
 //	message on channel 0               ignored; client-go reads and drops it
 //	message on channel 5 and above     ignored, 255 too: a server ends with Close
@@ -229,18 +229,18 @@
 //
 // # Files
 //
-//	dialect.go                              subprotocols, dialects, channels
-//	execserversource.go, execserversink.go  exec and attach, the side to the client
-//	execclientsource.go, execclientsink.go  exec and attach, the side to the server
-//	portsource.go, portsink.go              port-forward, the side to the client
-//	ports.go                                the ports in port-forward's query
-//	channelsource.go, channelsink.go        channel messages, shared by the sources and sinks
-//	tunnel.go, tunnelreplier.go             another protocol in binary messages; its replies
-//	passage.go                              frames that pass through as bytes, and own pings
-//	messagewriter.go                        writes each piece as one message
-//	frame.go, frameparser.go                writes and reads frame headers
-//	mask.go                                 a client's masks
-//	base64.go                               decodes base64 in pieces
-//	control.go                              ping, pong and Close frames
-//	errors.go                               protocol errors
+//	dialect.go                                      subprotocols, dialects, channels
+//	execdownstreamsource.go, execdownstreamsink.go  exec and attach, the side to the client
+//	execupstreamsource.go, execupstreamsink.go      exec and attach, the side to the server
+//	portsource.go, portsink.go                      port-forward, the side to the client
+//	ports.go                                        the ports in port-forward's query
+//	channelsource.go, channelsink.go                channel messages, shared by the sources and sinks
+//	tunnel.go, tunnelreplier.go                     another protocol in binary messages; its replies
+//	passage.go                                      frames that pass through as bytes, and own pings
+//	messagewriter.go                                writes each piece as one message
+//	frame.go, frameparser.go                        writes and reads frame headers
+//	mask.go                                         a client's masks
+//	base64.go                                       decodes base64 in pieces
+//	control.go                                      ping, pong and Close frames
+//	errors.go                                       protocol errors
 package ws

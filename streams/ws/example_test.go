@@ -23,7 +23,7 @@ func (peer) WriteRoom(b []byte, off int) error { fmt.Printf("sent %q\n", b[off:]
 func (peer) Pong(b []byte)                     { fmt.Printf("sent %q\n", b) }
 func (peer) Reply(b []byte) error              { fmt.Printf("sent %q\n", b); return nil }
 
-func ExampleExecServerSource() {
+func ExampleExecDownstreamSource() {
 	client := strings.NewReader("" +
 		"\x82\x84\x00\x00\x00\x00\x00ls\n" + // stdin, with masking key 0
 		"\x89\x80\x00\x00\x00\x00" + // ping
@@ -31,7 +31,7 @@ func ExampleExecServerSource() {
 		"\x88\x82\x00\x00\x00\x00\x03\xe8") // Close 1000
 	r := streams.NewReader(client, nil)
 	defer r.Close()
-	source := ws.NewExecServerSource(r, peer{}, ws.V5Channel)
+	source := ws.NewExecDownstreamSource(r, peer{}, ws.V5Channel)
 	for {
 		f, err := source.Next()
 		if err == io.EOF {
@@ -53,8 +53,8 @@ func ExampleExecServerSource() {
 	// close 1000
 }
 
-func ExampleExecServerSink() {
-	sink := ws.NewExecServerSink(peer{}, ws.V5Channel)
+func ExampleExecDownstreamSink() {
+	sink := ws.NewExecDownstreamSink(peer{}, ws.V5Channel)
 	sink.Start(streams.Stdout)
 	for _, f := range []streams.Frame{
 		{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdout}, Buf: []byte("a.txt\n")},
@@ -71,7 +71,7 @@ func ExampleExecServerSink() {
 	// sent "\x88\x02\x03\xe8"
 }
 
-func ExampleExecClientSource() {
+func ExampleExecUpstreamSource() {
 	server := strings.NewReader("" +
 		"\x82\x01\x01" + // start signal
 		"\x82\x07\x01a.txt\n" + // stdout
@@ -79,7 +79,7 @@ func ExampleExecClientSource() {
 		"\x88\x02\x03\xe8") // Close 1000
 	r := streams.NewReader(server, nil)
 	defer r.Close()
-	source := ws.NewExecClientSource(r, peer{}, ws.V5Channel)
+	source := ws.NewExecUpstreamSource(r, peer{}, ws.V5Channel)
 	for {
 		f, err := source.Next()
 		if err == io.EOF {
@@ -105,8 +105,8 @@ type masked struct{ peer }
 
 func (m masked) WriteRoom(b []byte, off int) error { return m.peer.WriteRoom(unmasked(b[off:]), 0) }
 
-func ExampleExecClientSink() {
-	sink := ws.NewExecClientSink(masked{}, ws.V5Channel)
+func ExampleExecUpstreamSink() {
+	sink := ws.NewExecUpstreamSink(masked{}, ws.V5Channel)
 	for _, f := range []streams.Frame{
 		{Kind: streams.Resize, Stream: streams.Stream{Role: streams.Terminal}, Buf: []byte(`{"Width":80,"Height":24}`)},
 		{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdin}, Buf: []byte("ls\n")},

@@ -60,16 +60,16 @@ var base64Frames = [][]byte{
 	frame(fin|opText, "0YWJj?"), frame(fin|opText, "3YQ="), frame(fin|opText, "4YQ=="),
 }
 
-// FuzzExecServerSource compares the frames that ExecServerSource returns with its frames when the
+// FuzzExecDownstreamSource compares the frames that ExecDownstreamSource returns with its frames when the
 // bytes come one by one. It also compares them with what gorilla/websocket's server reads,
 // interpreted as the channel protocol. With and without KeepMasks the result must be the same.
-func FuzzExecServerSource(f *testing.F) {
+func FuzzExecDownstreamSource(f *testing.F) {
 	fuzzExec(f, false, readTwice, gorilla)
 }
 
-// FuzzExecClientSource compares the frames that ExecClientSource returns with its frames when the
+// FuzzExecUpstreamSource compares the frames that ExecUpstreamSource returns with its frames when the
 // bytes come one by one, and with what gorilla/websocket's client reads.
-func FuzzExecClientSource(f *testing.F) {
+func FuzzExecUpstreamSource(f *testing.F) {
 	fuzzExec(f, true, readServer, gorillaClient)
 }
 

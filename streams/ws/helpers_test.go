@@ -179,22 +179,22 @@ func (e *events) open(b []byte) []byte {
 	return b
 }
 
-// read reads an ExecServerSource until it returns an error, and returns what the source returned.
+// read reads an ExecDownstreamSource until it returns an error, and returns what the source returned.
 func read(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	e := &events{}
 	r := streams.NewReader(src, nil)
 	defer r.Close()
-	e.drain(t, ws.NewExecServerSource(r, e, d), describe)
+	e.drain(t, ws.NewExecDownstreamSource(r, e, d), describe)
 	return e
 }
 
-// readServer reads an ExecClientSource until it returns an error, and returns what the source
+// readServer reads an ExecUpstreamSource until it returns an error, and returns what the source
 // returned.
 func readServer(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	e := &events{client: true}
 	r := streams.NewReader(src, nil)
 	defer r.Close()
-	e.drain(t, ws.NewExecClientSource(r, e, d), describe)
+	e.drain(t, ws.NewExecUpstreamSource(r, e, d), describe)
 	return e
 }
 

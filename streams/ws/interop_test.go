@@ -66,14 +66,14 @@ func serve(t *testing.T, subprotocol string, handle func(net.Conn)) string {
 func echo(t *testing.T, d ws.Dialect) func(net.Conn) {
 	return func(c net.Conn) {
 		w := &wire{c: c}
-		sink := ws.NewExecServerSink(w, d)
+		sink := ws.NewExecDownstreamSink(w, d)
 		if err := sink.Start(streams.Stdout); err != nil {
 			t.Error(err)
 			return
 		}
 		r := streams.NewReader(c, sink.Flush)
 		defer r.Close()
-		source := ws.NewExecServerSource(r, w, d)
+		source := ws.NewExecDownstreamSource(r, w, d)
 		for {
 			f, err := source.Next()
 			if err != nil {

@@ -42,13 +42,13 @@ func toggle(f streams.Frame) {
 	}
 }
 
-// readKept is like the function read, which reads an ExecServerSource until it returns an error,
+// readKept is like the function read, which reads an ExecDownstreamSource until it returns an error,
 // but sets KeepMasks. It also returns the number of frames that were left masked.
 func readKept(t testing.TB, src io.Reader, d ws.Dialect) (e *events, masks int) {
 	e = &events{}
 	r := streams.NewReader(src, nil)
 	defer r.Close()
-	s := ws.NewExecServerSource(r, e, d)
+	s := ws.NewExecDownstreamSource(r, e, d)
 	s.KeepMasks()
 	u := &unmasking{Source: s, t: t}
 	e.drain(t, u, describe)
@@ -105,9 +105,9 @@ func TestKeepMasks(t *testing.T) {
 	in, want := keptFrames()
 	for _, src := range []io.Reader{bytes.NewReader(in), iotest.HalfReader(bytes.NewReader(in)), &pieces{left: slices.Collect(slices.Chunk(in, 16<<10))}} {
 		r := streams.NewReader(src, nil)
-		source, w := ws.NewExecServerSource(r, &events{}, ws.V5Channel), &writes{}
+		source, w := ws.NewExecDownstreamSource(r, &events{}, ws.V5Channel), &writes{}
 		source.KeepMasks()
-		sink, kept, handedOn := ws.NewExecClientSink(w, ws.V5Channel), 0, 0
+		sink, kept, handedOn := ws.NewExecUpstreamSink(w, ws.V5Channel), 0, 0
 		for {
 			f, err := source.Next()
 			if err == io.EOF {
@@ -141,14 +141,14 @@ func TestKeepMasks(t *testing.T) {
 	}
 }
 
-// TestExecClientSinkMasked checks that ExecClientSink writes a masked frame correctly, with any
+// TestExecUpstreamSinkMasked checks that ExecUpstreamSink writes a masked frame correctly, with any
 // amount of free bytes before its payload and also if the sink splits the frame.
-func TestExecClientSinkMasked(t *testing.T) {
+func TestExecUpstreamSinkMasked(t *testing.T) {
 	want := numbers(2*streams.MaxData + 3)
 	for off := range streams.Headroom + 1 {
 		f := streams.Frame{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdin}, Mask: 0xff3c8001, Buf: append(make([]byte, off), want...), Off: off}
 		toggle(f)
-		out := written(t, []streams.Frame{f}, func(w streams.Writer) streams.Sink { return ws.NewExecClientSink(w, ws.V4Channel) })
+		out := written(t, []streams.Frame{f}, func(w streams.Writer) streams.Sink { return ws.NewExecUpstreamSink(w, ws.V4Channel) })
 		if got := stdinOf(read(t, strings.NewReader(strings.Join(out, "")), ws.V4Channel).lines); got != want {
 			t.Errorf("room %d: wrote other bytes", off)
 		}

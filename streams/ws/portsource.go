@@ -15,5 +15,5 @@ func NewPortSource(r *streams.Reader, rep streams.Replier, ports int, d Dialect)
 	return &PortSource{channelSource{r: r, rep: rep, text: dialects[d].text, ports: ports, in: frameParser{side: server}}}
 }
 
-// Next implements streams.Source. It returns the same errors as the Next of ExecServerSource.
+// Next implements streams.Source. It returns the same errors as the Next of ExecDownstreamSource.
 func (s *PortSource) Next() (streams.Frame, error) { return s.next() }

@@ -57,7 +57,7 @@ func run(t *testing.T, addr, subprotocol string, d ws.Dialect, stdin [][]byte) *
 	w := &wire{c: c}
 	r := streams.NewReader(from, nil)
 	defer r.Close()
-	source, sink := ws.NewExecClientSource(r, w, d), ws.NewExecClientSink(w, d)
+	source, sink := ws.NewExecUpstreamSource(r, w, d), ws.NewExecUpstreamSink(w, d)
 	done := make(chan error, 1)
 	go func() {
 		write := func() error {

@@ -59,7 +59,7 @@ func wsstreamHears(t *testing.T, d ws.Dialect, in []byte) (stdin, resize string)
 	return got.stdin, got.resize
 }
 
-// TestAsWsstream checks that a client's messages have the same meaning for ExecServerSource as for
+// TestAsWsstream checks that a client's messages have the same meaning for ExecDownstreamSource as for
 // wsstream, the API server's WebSocket package, as the package doc states. The client sends probe
 // messages after each input: which of them arrive shows whether a channel, or the session, was
 // ended.
@@ -137,7 +137,7 @@ func asWsstream(t *testing.T, name string, in []byte, d ws.Dialect) {
 	}
 }
 
-// TestUnlikeWsstream checks that invalid base64 is a protocol error for ExecServerSource, while
+// TestUnlikeWsstream checks that invalid base64 is a protocol error for ExecDownstreamSource, while
 // wsstream, the API server's WebSocket package, drops the message.
 func TestUnlikeWsstream(t *testing.T) {
 	d := ws.V4Base64Channel

@@ -33,19 +33,19 @@ type Leg struct {
 	onLost func()
 
 	mu sync.Mutex // held while a frame or a reply is written to the connection
-	// lastWritten is set by WriteLast: later writes are dropped. Guarded by mu.
-	lastWritten bool
 	// holding is true while the leg's writeBuffer keeps bytes back. It is changed only by a
 	// goroutine that holds mu.
-	holding  atomic.Bool
-	midFrame bool // true: the last write ended inside a frame, see WritePart
+	holding atomic.Bool
+	// lastWritten is set by WriteLast: later writes are dropped. Guarded by mu.
+	lastWritten bool
+	midFrame    bool // true: the last write ended inside a frame, see WritePart
 
 	state   sync.Mutex // guards the fields from pong to closed; never held during I/O
 	pong    []byte     // the encoded pong to send; a newer pong replaces it
 	replies []byte     // encoded replies to send, at most maxReplies+extraReplies bytes
-	// awaited is the payload of the pong that closes ponged; see ExpectPong.
-	awaited string
-	ponged  chan struct{}
+	// expected is the pong that ExpectPong waits for; nil: none. A pointer, because a session expects
+	// a pong only at its end.
+	expected *expectedPong
 	// extraReplies is the number of bytes of replies that may wait in addition to maxReplies. It
 	// makes room for replies whose number the protocol limits, such as one reset for each stream.
 	// It is set before the leg is used.
@@ -74,6 +74,12 @@ type Leg struct {
 
 	lastRead     int64 // number of bytes read up to the last call of Silent
 	silentChecks int   // number of calls of Silent in a row that found no new bytes
+}
+
+// expectedPong is a WebSocket pong that the peer has not sent yet.
+type expectedPong struct {
+	payload string
+	arrived chan struct{} // closed when the pong arrives
 }
 
 // pollable lists the methods of pollConn that a Leg uses.

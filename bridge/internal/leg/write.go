@@ -161,17 +161,17 @@ func (l *Leg) Reply(b []byte) error {
 func (l *Leg) ExpectPong(payload string) <-chan struct{} {
 	l.state.Lock()
 	defer l.state.Unlock()
-	l.awaited, l.ponged = payload, make(chan struct{})
-	return l.ponged
+	l.expected = &expectedPong{payload, make(chan struct{})}
+	return l.expected.arrived
 }
 
 // Ponged implements streams.PongReceiver.
 func (l *Leg) Ponged(payload []byte) {
 	l.state.Lock()
 	defer l.state.Unlock()
-	if l.ponged != nil && string(payload) == l.awaited {
-		close(l.ponged)
-		l.ponged = nil
+	if l.expected != nil && string(payload) == l.expected.payload {
+		close(l.expected.arrived)
+		l.expected = nil
 	}
 }
 

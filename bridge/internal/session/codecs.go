@@ -100,11 +100,11 @@ func (p codecs) execUpstream(e *execSession, r *streams.Reader) (begin func() er
 		if p.up.Chosen == ws.V4 {
 			version = ws.V4Channel
 		}
-		e.input.sink, e.output.src = ws.NewExecClientSink(e.up.RelayWriter(), version), ws.NewExecClientSource(r, e.up, version)
+		e.input.sink, e.output.src = ws.NewExecUpstreamSink(e.up.RelayWriter(), version), ws.NewExecUpstreamSource(r, e.up, version)
 		e.upstream.closesLast = true
 		return nothing
 	}
-	sink, src := spdy.NewExecClientSink(e.up.RelayWriter(), p.Streams), spdy.NewExecClientSource(r, e.up, p.Streams)
+	sink, src := spdy.NewExecUpstreamSink(e.up.RelayWriter(), p.Streams), spdy.NewExecUpstreamSource(r, e.up, p.Streams)
 	e.input.sink, e.output.src = sink, src
 	accepted := make(chan struct{})
 	e.upstream.accepted = accepted
@@ -117,7 +117,7 @@ func (p codecs) execUpstream(e *execSession, r *streams.Reader) (begin func() er
 // client that the session has begun.
 func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() error) {
 	if p.Kind == negotiate.WebSocketExec {
-		src, sink := ws.NewExecServerSource(r, e.down, p.Version), ws.NewExecServerSink(e.down.RelayWriter(), p.Version)
+		src, sink := ws.NewExecDownstreamSource(r, e.down, p.Version), ws.NewExecDownstreamSink(e.down.RelayWriter(), p.Version)
 		e.input.src, e.output.sink = src, sink
 		if p.up.Protocol == negotiate.WebSocket {
 			// Keep the WebSocket masks with which the client sent stdin: the sink (encoder) that
@@ -134,8 +134,8 @@ func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() erro
 	case remotecommand.StreamProtocolV1Name, remotecommand.StreamProtocolV2Name:
 		set.Terminal = false // protocol v1 and v2 have no stream for terminal sizes
 	}
-	src := spdy.NewExecServerSource(r, e.down, set)
-	e.input.src, e.output.sink = src, spdy.NewExecServerSink(e.down.RelayWriter(), src)
+	src := spdy.NewExecDownstreamSource(r, e.down, set)
+	e.input.src, e.output.sink = src, spdy.NewExecDownstreamSink(e.down.RelayWriter(), src)
 	e.client.plainStatus = p.Subprotocol != remotecommand.StreamProtocolV4Name && p.Subprotocol != remotecommand.StreamProtocolV5Name
 	whole := make(chan struct{})
 	e.client.allOpened = whole

@@ -10,15 +10,16 @@ import (
 // must never look like success to the client.
 type execSession struct {
 	*session
-	set    streams.Set
+	set streams.Set
+	// goingAway is true after an SPDY client has sent a GOAWAY: the client wants the connection to
+	// end. Only the input loop uses it.
+	goingAway bool
+
 	input  direction // client to process
 	output direction // process to client
 
 	client   execClient
 	upstream execUpstream
-	// goingAway is true after an SPDY client has sent a GOAWAY: the client wants the connection to
-	// end. Only the input loop uses it.
-	goingAway bool
 
 	inputDone     chan struct{} // closed when the input loop has ended
 	outputDone    chan struct{} // closed when the output loop reads no more frames from upstream

@@ -10,7 +10,7 @@ import (
 // TestNoGap checks that the data of a port-forward's connection ends when the session ends while its
 // queue is full: data that follows must not be sent after a gap.
 func TestNoGap(t *testing.T) {
-	f := &fanout{session: &session{done: make(chan struct{}), Times: DefaultTimes}}
+	f := &fanout{session: &session{done: make(chan struct{}), Times: &DefaultTimes}}
 	c := newForwardConn(f, "")
 	before, after := bytes.Repeat([]byte("a"), streams.MaxData), []byte("b")
 	for c.queue.put(before) {

@@ -51,7 +51,7 @@ func TestLoopKeepsBack(t *testing.T) {
 	// the channel byte and the WebSocket header (2 bytes).
 	const of32K, of1 = 1 + 4 + large, 1 + 2
 	l := leg.New(conn, nil, nil)
-	d := direction{sink: ws.NewExecServerSink(l.RelayWriter(), ws.V5Channel), coalescing: l}
+	d := direction{sink: ws.NewExecDownstreamSink(l.RelayWriter(), ws.V5Channel), coalescing: l}
 	said := 0
 	src := &waits{frames: []streams.Frame{
 		data(large), data(small), {}, {}, data(small), {}, data(large), data(large), {Kind: streams.Close}, data(large),

@@ -20,8 +20,8 @@ type Params struct {
 	// Again requests one more upstream session for a port-forward with one session per connection.
 	// nil: the connections share one session.
 	Again        func(context.Context) (upstream.Answer, error)
-	AnswersPings bool // true: upstream counts as lost if it does not answer pings
-	Times        Times
+	AnswersPings bool   // true: upstream counts as lost if it does not answer pings
+	Times        *Times // shared by the sessions of a Handler
 	Log          *slog.Logger
 	OnLost       func()        // called after the session if upstream was lost; may be nil
 	OnEnd        func(Summary) // called after the session; may be nil
@@ -32,7 +32,7 @@ type Params struct {
 // request, its buffers and a deep stack, which is about 20 KiB for each idle session.
 func (g *Registry) Run(p Params) {
 	s := &session{
-		Description: p.Description, log: p.Log, Times: p.Times, done: make(chan struct{}), prepared: make(chan struct{}), idlePoller: &g.idlePoller,
+		Description: p.Description, log: p.Log, Times: p.Times, done: make(chan struct{}), idlePoller: &g.idlePoller,
 		answersPings: p.AnswersPings, onLost: p.OnLost, onEnd: p.OnEnd,
 	}
 	s.logBegin()

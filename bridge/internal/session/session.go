@@ -74,13 +74,19 @@ type Summary struct {
 type session struct {
 	Description
 	log *slog.Logger
-	Times
+	*Times
 
 	down, up *leg.Leg
-	// awaitOpen waits, for a limited time, until upstream has accepted the streams that edge opened
-	// there. It is valid after prepared is closed.
-	awaitOpen func()
-	prepared  chan struct{}
+	// opens is what cutUpstream must know and wait for.
+	opens struct {
+		sync.Mutex
+		// await waits, for a limited time, until upstream has accepted the streams that edge opened
+		// there. nil: the session is not prepared yet.
+		await func()
+		// prepared is closed when await is set. It is nil while nobody waits for that, because an
+		// idle session should keep little memory.
+		prepared chan struct{}
+	}
 	// idlePoller waits for bytes on connections whose relay loops have given up their goroutine.
 	// nil: a goroutine waits.
 	idlePoller *leg.IdlePoller
@@ -142,19 +148,36 @@ func (s *session) abort(cause error) {
 // cutUpstream closes the connection to upstream as soon as upstream has accepted its streams. The
 // comment of execSession.awaitAccepted says why.
 func (s *session) cutUpstream() {
-	await(s.prepared, s.Linger)
-	select {
-	case <-s.prepared:
-		s.awaitOpen()
-	default: // the session could not even be prepared
+	awaitOpen, prepared := s.awaitOpen()
+	if awaitOpen == nil {
+		await(prepared, s.Linger)
+		awaitOpen, _ = s.awaitOpen()
+	}
+	if awaitOpen != nil { // nil: the session could not even be prepared
+		awaitOpen()
 	}
 	s.up.Cut()
 }
 
-// setAwaitOpen sets the field awaitOpen. From then on cutUpstream calls it.
+// awaitOpen returns the function of setAwaitOpen or, as long as there is none, nil and a channel that
+// is closed when there is one.
+func (s *session) awaitOpen() (awaitOpen func(), prepared <-chan struct{}) {
+	s.opens.Lock()
+	defer s.opens.Unlock()
+	if s.opens.await == nil && s.opens.prepared == nil {
+		s.opens.prepared = make(chan struct{})
+	}
+	return s.opens.await, s.opens.prepared
+}
+
+// setAwaitOpen sets the function that cutUpstream calls. It is called once.
 func (s *session) setAwaitOpen(awaitOpen func()) {
-	s.awaitOpen = awaitOpen
-	close(s.prepared)
+	s.opens.Lock()
+	defer s.opens.Unlock()
+	s.opens.await = awaitOpen
+	if s.opens.prepared != nil {
+		close(s.opens.prepared)
+	}
 }
 
 // finish closes both connections of the session, waits for their goroutines and logs the end.

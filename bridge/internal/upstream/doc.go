@@ -10,7 +10,7 @@
 //	protocolchoice.go       the protocol in which edge requests a stream
 //	createpermission.go     may the client create the stream? asked before edge requests it by GET
 //	streaming.go            the values of --upstream-streaming
-//	upgradeanswer.go        what an answer to an upgrade means
+//	upgradeanswer.go        how long edge waits for a 101; what an answer to an upgrade means
 //	gatewayerror.go         the client's error when the API server does not answer
 //	protocolcache.go        which protocols work on the path to the API server, as far as known
 //	errors.go               ErrRefused, ErrNoCredential, the error of an upgrade without an answer

@@ -218,11 +218,12 @@ func (up *Cluster) Again(d Request, link negotiate.Offer) func(context.Context) 
 	if !isPortForward || up.streaming != StreamingWebSocketFirst {
 		return nil
 	}
+	request := d // so that d itself stays off the heap for all other streams
 	return func(ctx context.Context) (Answer, error) {
 		if link.Protocol == negotiate.WebSocket {
-			return up.try(ctx, d, negotiate.OfferWebSocket(d.Target, d.Streams.Stdin))
+			return up.try(ctx, request, negotiate.OfferWebSocket(request.Target, request.Streams.Stdin))
 		}
-		return up.try(ctx, d, negotiate.OfferSPDY(d.Target))
+		return up.try(ctx, request, negotiate.OfferSPDY(request.Target))
 	}
 }
 

@@ -15,9 +15,8 @@ import (
 )
 
 const (
-	maxAnswerHeader   = 10 << 20         // maximum bytes of an answer's header, as in client-go
-	upgradeAnswer     = 60 * time.Second // timeout for a 101: a container may have to start first
-	resumableSessions = 4                // cached TLS sessions, one for each server name
+	maxAnswerHeader   = 10 << 20 // maximum bytes of an answer's header, as in client-go
+	resumableSessions = 4        // cached TLS sessions, one for each server name
 )
 
 // A connectionMaker makes the transports that edge uses for one API server.

@@ -19,6 +19,9 @@ import (
 	"edge/bridge/internal/roundtrip"
 )
 
+// upgradeAnswer is the timeout of a 101: a container may have to start first.
+const upgradeAnswer = 60 * time.Second
+
 // An Answer is the answer to an upgrade request. It has either Conn, a connection that speaks
 // Offer, or a refusal in Response, whose body the caller closes.
 type Answer struct {

@@ -12,5 +12,11 @@ func (c *Clients) Connect(ctx context.Context, kubeconfig string, env []string, 
 	if err != nil {
 		return nil, err
 	}
-	return c.command(ctx, env, append([]string{program, "connect", "--kubeconfig=" + kubeconfig}, args...)...), nil
+	return c.command(ctx, c.connectEnv(env), append([]string{program, "connect", "--kubeconfig=" + kubeconfig}, args...)...), nil
+}
+
+// connectEnv adds the folder for the kubeconfig that `edge connect` writes. edge deletes that file when
+// it ends, but not if it is killed, which many tests do.
+func (c *Clients) connectEnv(env []string) []string {
+	return append([]string{"XDG_RUNTIME_DIR=" + c.Dir}, env...)
 }

@@ -47,7 +47,7 @@ func (k *Kubectl) ThroughConnect(ctx context.Context) (*Kubectl, error) {
 func (k *Kubectl) Command(ctx context.Context, args ...string) *exec.Cmd {
 	if k.connect != "" {
 		argv := append([]string{k.connect, "connect", "--kubeconfig=" + k.kubeconfig, "--", k.program}, args...)
-		return k.clients.command(ctx, k.Env, argv...)
+		return k.clients.command(ctx, k.clients.connectEnv(k.Env), argv...)
 	}
 	return k.clients.command(ctx, k.Env, append([]string{k.program, "--kubeconfig=" + k.kubeconfig}, args...)...)
 }

@@ -1,6 +1,7 @@
 // Package cluster runs real Kubernetes clusters. Each cluster consists of etcd, kube-apiserver and
 // one node.
 //
+//	featuregates.go  the kinds of clusters: new, and old by its feature gates
 //	access.go        address and credential of a client
 //	start.go         the steps in which a cluster starts
 //	controlplane.go  etcd and API servers

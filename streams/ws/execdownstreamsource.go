@@ -6,9 +6,9 @@ import (
 	"edge/streams"
 )
 
-// ExecServerSource reads what the client of an exec or attach sends: stdin, terminal sizes,
+// ExecDownstreamSource reads what the client of an exec or attach sends: stdin, terminal sizes,
 // half-closes and the Close. It ignores some messages, which the package doc lists.
-type ExecServerSource struct {
+type ExecDownstreamSource struct {
 	channelSource
 }
 
@@ -21,26 +21,26 @@ var clientSays = [channelCount]meaning{
 	},
 }
 
-// NewExecServerSource returns a source that reads a client's frames from r, after the WebSocket
+// NewExecDownstreamSource returns a source that reads a client's frames from r, after the WebSocket
 // handshake. The source sends answers to pings to rep. The caller closes r.
-func NewExecServerSource(r *streams.Reader, rep streams.Replier, d Dialect) *ExecServerSource {
-	return &ExecServerSource{channelSource{
+func NewExecDownstreamSource(r *streams.Reader, rep streams.Replier, d Dialect) *ExecDownstreamSource {
+	return &ExecDownstreamSource{channelSource{
 		r: r, rep: rep, text: dialects[d].text, halfClose: dialects[d].halfClose,
 		channels: clientSays, in: frameParser{side: server},
 	}}
 }
 
 // KeepMasks makes Next leave large pieces of stdin masked, with the key in Frame.Mask. This is for
-// a sink that masks its output, an [ExecClientSink] of a binary dialect: it then changes the mask
+// a sink that masks its output, an [ExecUpstreamSink] of a binary dialect: it then changes the mask
 // in one pass instead of two. Code between source and sink must not read these payloads. Base64 is
 // always unmasked.
-func (s *ExecServerSource) KeepMasks() { s.keepMasks = !s.text }
+func (s *ExecDownstreamSource) KeepMasks() { s.keepMasks = !s.text }
 
 // Next implements streams.Source. It returns io.EOF after a Close. After a *streams.ProtocolError
 // it returns that error again. The end of the connection within a fragmented message is
 // io.ErrUnexpectedEOF. After an error of the connection, such as a deadline, Next may be called
 // again.
-func (s *ExecServerSource) Next() (streams.Frame, error) {
+func (s *ExecDownstreamSource) Next() (streams.Frame, error) {
 	for {
 		f, err := s.next()
 		if err != nil {
@@ -69,7 +69,7 @@ func (s *ExecServerSource) Next() (streams.Frame, error) {
 
 // end ends the channel whose number is b[0], once, and returns its role. The channels that only the
 // server writes have role 0 here: a client cannot end them.
-func (s *ExecServerSource) end(b []byte) (streams.Role, error) {
+func (s *ExecDownstreamSource) end(b []byte) (streams.Role, error) {
 	if len(b) == 0 {
 		return 0, violation("half-close without a channel")
 	}

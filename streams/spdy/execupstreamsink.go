@@ -2,8 +2,8 @@ package spdy
 
 import "edge/streams"
 
-// ExecClientSink writes the frames that the client of an exec or attach sends.
-type ExecClientSink struct {
+// ExecUpstreamSink writes the frames that the client of an exec or attach sends.
+type ExecUpstreamSink struct {
 	frameWriter
 	set    streams.Set
 	ids    *ids
@@ -11,13 +11,13 @@ type ExecClientSink struct {
 	closed roleSet // roles of the streams on which the sink writes no more frames
 }
 
-// NewExecClientSink returns a sink that writes to w. The caller owns w.
-func NewExecClientSink(w streams.Writer, set streams.Set) *ExecClientSink {
-	return &ExecClientSink{frameWriter: newFrameWriter(w), set: set, ids: newIDs(set)}
+// NewExecUpstreamSink returns a sink that writes to w. The caller owns w.
+func NewExecUpstreamSink(w streams.Writer, set streams.Set) *ExecUpstreamSink {
+	return &ExecUpstreamSink{frameWriter: newFrameWriter(w), set: set, ids: newIDs(set)}
 }
 
 // Open opens all streams of the set in one write. The caller calls it once, before Write.
-func (s *ExecClientSink) Open() error {
+func (s *ExecUpstreamSink) Open() error {
 	b := make([]byte, streams.Headroom, 512)
 	var blocks blockWriter
 	for _, r := range openOrder {
@@ -30,7 +30,7 @@ func (s *ExecClientSink) Open() error {
 
 // Write implements streams.Sink. It writes Data on stdin and Resize. For each stream of the set it
 // writes HalfClose and Reset at most once. It drops all other frames.
-func (s *ExecClientSink) Write(f streams.Frame) error {
+func (s *ExecUpstreamSink) Write(f streams.Frame) error {
 	r := f.Stream.Role
 	id := s.ids.id(r)
 	if id == 0 || s.closed.has(r) {

@@ -70,9 +70,9 @@ var clientSourceCases = []struct {
 	{name: "masked Close", in: frame(fin|opClose, "\x03\xe8"), code: streams.CloseProtocol},
 }
 
-// TestExecClientSource checks which frames ExecClientSource returns for a server's messages, in
+// TestExecUpstreamSource checks which frames ExecUpstreamSource returns for a server's messages, in
 // every dialect and wherever the bytes are split.
-func TestExecClientSource(t *testing.T) {
+func TestExecUpstreamSource(t *testing.T) {
 	for _, c := range clientSourceCases {
 		for _, d := range dialects {
 			t.Run(c.name+" "+d.String(), func(t *testing.T) {
@@ -88,9 +88,9 @@ func TestExecClientSource(t *testing.T) {
 	}
 }
 
-// TestExecClientSourceStatus checks that the longest Status is returned whole, and that a Status
+// TestExecUpstreamSourceStatus checks that the longest Status is returned whole, and that a Status
 // with one byte more is a protocol error before all of it has arrived.
-func TestExecClientSourceStatus(t *testing.T) {
+func TestExecUpstreamSourceStatus(t *testing.T) {
 	long := strings.Repeat("s", streams.MaxStatus)
 	for name, in := range map[string]func(string) []byte{
 		"message": func(s string) []byte { return server("\x03" + s) },
@@ -113,9 +113,9 @@ func TestExecClientSourceStatus(t *testing.T) {
 	}
 }
 
-// TestExecClientSourceStreams checks that a message longer than a Data frame is returned in pieces
+// TestExecUpstreamSourceStreams checks that a message longer than a Data frame is returned in pieces
 // while it arrives.
-func TestExecClientSourceStreams(t *testing.T) {
+func TestExecUpstreamSourceStreams(t *testing.T) {
 	payload := strings.Repeat("0123456789abcdef", 10*streams.MaxData/16)
 	for _, d := range dialects {
 		in := inDialect(server("\x01"+payload), d)
@@ -129,9 +129,9 @@ func TestExecClientSourceStreams(t *testing.T) {
 	}
 }
 
-// TestExecClientSourceAgain checks that no byte is lost when a read deadline passes, after any
+// TestExecUpstreamSourceAgain checks that no byte is lost when a read deadline passes, after any
 // number of bytes, and Next is called again.
-func TestExecClientSourceAgain(t *testing.T) {
+func TestExecUpstreamSourceAgain(t *testing.T) {
 	whole := join(server("\x01abc"), says(fin|opPing, "p"), says(opBinary, "\x03stat"), says(fin|opContinuation, "us"), says(fin|opClose, "\x03\xe8"))
 	for _, d := range dialects {
 		in := inDialect(whole, d)
@@ -146,9 +146,9 @@ func TestExecClientSourceAgain(t *testing.T) {
 	}
 }
 
-// TestExecClientSourceEnd checks that the end of the connection is io.EOF between two messages, and
+// TestExecUpstreamSourceEnd checks that the end of the connection is io.EOF between two messages, and
 // io.ErrUnexpectedEOF within a message.
-func TestExecClientSourceEnd(t *testing.T) {
+func TestExecUpstreamSourceEnd(t *testing.T) {
 	parts := [][]byte{server("\x01a"), says(fin|opPing, "b"), server("\x03" + success), says(opBinary, "\x01c"), says(fin|opContinuation, "d")}
 	in := join(parts...)
 	between := map[int]bool{0: true}

@@ -2,9 +2,9 @@ package ws
 
 import "edge/streams"
 
-// ExecClientSource reads what the server of an exec or attach sends: output, the Status and the
+// ExecUpstreamSource reads what the server of an exec or attach sends: output, the Status and the
 // Close. It ignores some messages, which the package doc lists.
-type ExecClientSource struct {
+type ExecUpstreamSource struct {
 	channelSource
 }
 
@@ -18,18 +18,18 @@ var serverSays = [channelCount]meaning{
 	},
 }
 
-// NewExecClientSource returns a source that reads a server's frames from r, after the WebSocket
+// NewExecUpstreamSource returns a source that reads a server's frames from r, after the WebSocket
 // handshake. The source sends answers to pings to rep. The caller closes r.
-func NewExecClientSource(r *streams.Reader, rep streams.Replier, d Dialect) *ExecClientSource {
-	return &ExecClientSource{channelSource{
+func NewExecUpstreamSource(r *streams.Reader, rep streams.Replier, d Dialect) *ExecUpstreamSource {
+	return &ExecUpstreamSource{channelSource{
 		r: r, rep: rep, text: dialects[d].text,
 		channels: serverSays, in: frameParser{side: client},
 	}}
 }
 
-// Next implements streams.Source. It returns the same errors as the Next of ExecServerSource. It
+// Next implements streams.Source. It returns the same errors as the Next of ExecDownstreamSource. It
 // returns at most one Status.
-func (s *ExecClientSource) Next() (streams.Frame, error) {
+func (s *ExecUpstreamSource) Next() (streams.Frame, error) {
 	for {
 		f, err := s.next()
 		if err != nil || f.Kind != streams.Status {

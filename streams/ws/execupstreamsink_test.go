@@ -27,8 +27,8 @@ func openMasks(t *testing.T, out []string) []string {
 	return all
 }
 
-// TestExecClientSink checks the messages that ExecClientSink writes for frames.
-func TestExecClientSink(t *testing.T) {
+// TestExecUpstreamSink checks the messages that ExecUpstreamSink writes for frames.
+func TestExecUpstreamSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
 	most := strings.Repeat("m", streams.MaxData)
 	for _, c := range []struct {
@@ -91,7 +91,7 @@ func TestExecClientSink(t *testing.T) {
 			if d == ws.V5Channel && c.v5 != nil {
 				want = c.v5
 			}
-			got := openMasks(t, written(t, c.in, func(w streams.Writer) streams.Sink { return ws.NewExecClientSink(w, d) }))
+			got := openMasks(t, written(t, c.in, func(w streams.Writer) streams.Sink { return ws.NewExecUpstreamSink(w, d) }))
 			if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
 				t.Errorf("%s, %v: wrote %.500q, want %.500q", c.name, d, got, want)
 			}
@@ -102,7 +102,7 @@ func TestExecClientSink(t *testing.T) {
 // TestMaskingKeys checks that every message and every control frame has a masking key of its own.
 func TestMaskingKeys(t *testing.T) {
 	w := &writes{}
-	s := ws.NewExecClientSink(w, ws.V5Channel)
+	s := ws.NewExecUpstreamSink(w, ws.V5Channel)
 	keys := map[string]bool{}
 	const n = 200
 	for range n {
@@ -118,21 +118,21 @@ func TestMaskingKeys(t *testing.T) {
 	}
 }
 
-// TestExecClientSinkError checks that Write and Flush each return the error of the write that they
+// TestExecUpstreamSinkError checks that Write and Flush each return the error of the write that they
 // cause.
-func TestExecClientSinkError(t *testing.T) {
+func TestExecUpstreamSinkError(t *testing.T) {
 	broken := errors.New("broken")
-	for name, call := range map[string]func(*ws.ExecClientSink) error{
-		"large": func(s *ws.ExecClientSink) error { return s.Write(stdin(strings.Repeat("b", streams.Small))) },
-		"flush": func(s *ws.ExecClientSink) error { s.Write(stdin("a")); return s.Flush() },
-		"resize": func(s *ws.ExecClientSink) error {
+	for name, call := range map[string]func(*ws.ExecUpstreamSink) error{
+		"large": func(s *ws.ExecUpstreamSink) error { return s.Write(stdin(strings.Repeat("b", streams.Small))) },
+		"flush": func(s *ws.ExecUpstreamSink) error { s.Write(stdin("a")); return s.Flush() },
+		"resize": func(s *ws.ExecUpstreamSink) error {
 			s.Write(stdin("a"))
 			return s.Write(say(streams.Resize, streams.Terminal, size))
 		},
-		"half-close": func(s *ws.ExecClientSink) error { return s.Write(say(streams.HalfClose, streams.Stdin, "")) },
-		"close":      func(s *ws.ExecClientSink) error { return s.Write(closing(1000)) },
+		"half-close": func(s *ws.ExecUpstreamSink) error { return s.Write(say(streams.HalfClose, streams.Stdin, "")) },
+		"close":      func(s *ws.ExecUpstreamSink) error { return s.Write(closing(1000)) },
 	} {
-		if err := call(ws.NewExecClientSink(&writes{err: broken}, ws.V5Channel)); err != broken {
+		if err := call(ws.NewExecUpstreamSink(&writes{err: broken}, ws.V5Channel)); err != broken {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -164,9 +164,9 @@ func TestBase64Sinks(t *testing.T) {
 		} {
 			out := written(t, c.in, func(w streams.Writer) streams.Sink {
 				if c.client {
-					return ws.NewExecClientSink(w, d)
+					return ws.NewExecUpstreamSink(w, d)
 				}
-				return ws.NewExecServerSink(w, d)
+				return ws.NewExecDownstreamSink(w, d)
 			})
 			if c.client {
 				out = openMasks(t, out)
@@ -193,7 +193,7 @@ func TestBase64Sinks(t *testing.T) {
 		}
 		t.Run("many small ones", func(t *testing.T) {
 			w := &writes{}
-			s := ws.NewExecServerSink(w, d)
+			s := ws.NewExecDownstreamSink(w, d)
 			for b := range bytes.Lines([]byte(strings.Repeat("0123456789\n", 10000))) {
 				if err := s.Write(stdout(string(b))); err != nil {
 					t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 // stream that must be refused ends the session.
 const maxRefused = 16
 
-// ExecServerSource reads the frames that the client of an exec or attach sends.
-type ExecServerSource struct {
+// ExecDownstreamSource reads the frames that the client of an exec or attach sends.
+type ExecDownstreamSource struct {
 	frameReader
 	set    streams.Set
 	ids    *ids    // stream IDs: written by the source, also read by the sink
@@ -27,10 +27,10 @@ type ExecServerSource struct {
 	size sizeReader
 }
 
-// NewExecServerSource returns a source that reads the client's frames from r. The source accepts
+// NewExecDownstreamSource returns a source that reads the client's frames from r. The source accepts
 // each stream of the set as soon as the client opens it, and only once. The caller closes r.
-func NewExecServerSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecServerSource {
-	return &ExecServerSource{
+func NewExecDownstreamSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecDownstreamSource {
+	return &ExecDownstreamSource{
 		frameReader: frameReader{r: r, rep: rep},
 		set:         set,
 		ids:         new(ids),
@@ -40,7 +40,7 @@ func NewExecServerSource(r *streams.Reader, rep streams.Replier, set streams.Set
 
 // Whole reports whether the client has opened every stream of the set. It is safe for concurrent
 // use.
-func (s *ExecServerSource) Whole() bool {
+func (s *ExecDownstreamSource) Whole() bool {
 	for _, r := range openOrder {
 		if s.set.Has(r) && s.ids.id(r) == 0 {
 			return false
@@ -51,7 +51,7 @@ func (s *ExecServerSource) Whole() bool {
 
 // Next implements streams.Source. An Open names a stream that the client has opened; Next has
 // already accepted it.
-func (s *ExecServerSource) Next() (streams.Frame, error) {
+func (s *ExecDownstreamSource) Next() (streams.Frame, error) {
 	for {
 		if f, ok := s.taken(); ok {
 			return f, nil
@@ -64,7 +64,7 @@ func (s *ExecServerSource) Next() (streams.Frame, error) {
 
 // step reads one frame from the client, or one piece of a data frame. It may return no frame and no
 // error.
-func (s *ExecServerSource) step() (f streams.Frame, err error) {
+func (s *ExecDownstreamSource) step() (f streams.Frame, err error) {
 	if s.left > 0 {
 		return s.payload()
 	}
@@ -108,7 +108,7 @@ func (s *ExecServerSource) step() (f streams.Frame, err error) {
 }
 
 // open accepts or refuses the stream that the client opens with the SYN_STREAM h.
-func (s *ExecServerSource) open(h head) (f streams.Frame, err error) {
+func (s *ExecDownstreamSource) open(h head) (f streams.Frame, err error) {
 	id, _, err := s.openStream(synStreamLen)
 	if err != nil {
 		return f, err
@@ -146,7 +146,7 @@ func (s *ExecServerSource) open(h head) (f streams.Frame, err error) {
 
 // wanted returns the role for the value kind of the header streamtype, if the set has a stream of
 // this role that is not open yet. Otherwise it returns 0.
-func (s *ExecServerSource) wanted(kind string) streams.Role {
+func (s *ExecDownstreamSource) wanted(kind string) streams.Role {
 	for _, r := range openOrder {
 		if streamType(r) == kind && s.set.Has(r) && s.ids.id(r) == 0 {
 			return r
@@ -155,7 +155,7 @@ func (s *ExecServerSource) wanted(kind string) streams.Role {
 	return 0
 }
 
-func (s *ExecServerSource) refuse(id uint32) error {
+func (s *ExecDownstreamSource) refuse(id uint32) error {
 	if s.refused++; s.refused > maxRefused {
 		return violation("more than %d refused streams", maxRefused)
 	}
@@ -165,7 +165,7 @@ func (s *ExecServerSource) refuse(id uint32) error {
 
 // block reads the header block of a SYN_STREAM. It skips the block if every stream of the set is
 // open.
-func (s *ExecServerSource) block(n int) (kind string, err error) {
+func (s *ExecDownstreamSource) block(n int) (kind string, err error) {
 	if s.blocks == nil {
 		return "", s.skip(n)
 	}
@@ -177,7 +177,7 @@ func (s *ExecServerSource) block(n int) (kind string, err error) {
 	return h.kind, err
 }
 
-func (s *ExecServerSource) payload() (f streams.Frame, err error) {
+func (s *ExecDownstreamSource) payload() (f streams.Frame, err error) {
 	switch s.role {
 	case streams.Stdin:
 		return s.cut(streams.Stream{Role: s.role})
@@ -187,7 +187,7 @@ func (s *ExecServerSource) payload() (f streams.Frame, err error) {
 	return f, s.drop()
 }
 
-func (s *ExecServerSource) resize() (f streams.Frame, err error) {
+func (s *ExecDownstreamSource) resize() (f streams.Frame, err error) {
 	b, err := s.peek(min(s.left, streams.MaxResize))
 	if err != nil {
 		return f, err
@@ -202,7 +202,7 @@ func (s *ExecServerSource) resize() (f streams.Frame, err error) {
 }
 
 // finish ends the client's direction of the stream with role r.
-func (s *ExecServerSource) finish(r streams.Role) (f streams.Frame) {
+func (s *ExecDownstreamSource) finish(r streams.Role) (f streams.Frame) {
 	if r == 0 || (s.ended | s.closed).has(r) {
 		return f
 	}
@@ -210,7 +210,7 @@ func (s *ExecServerSource) finish(r streams.Role) (f streams.Frame) {
 	return s.bare(streams.HalfClose, streams.Stream{Role: r}, 0)
 }
 
-func (s *ExecServerSource) reset(r streams.Role, code uint32) (f streams.Frame) {
+func (s *ExecDownstreamSource) reset(r streams.Role, code uint32) (f streams.Frame) {
 	if r == 0 || s.closed.has(r) {
 		return f
 	}

@@ -25,7 +25,7 @@ func join(b ...[]byte) []byte { return bytes.Join(b, nil) }
 
 func unhex(s string) []byte { return must(hex.DecodeString(strings.ReplaceAll(s, " ", ""))) }
 
-// TestClientSource checks the frames that ExecClientSource returns for the bytes of an exec's
+// TestClientSource checks the frames that ExecUpstreamSource returns for the bytes of an exec's
 // server.
 func TestClientSource(t *testing.T) {
 	fin := func(f moby.Frame) moby.Frame {
@@ -92,7 +92,7 @@ func TestClientSource(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			source := spdy.NewExecClientSource(reader(test.in), new(replies), all)
+			source := spdy.NewExecUpstreamSource(reader(test.in), new(replies), all)
 			equal(t, "frames", drain(t, source), test.want)
 		})
 	}
@@ -102,7 +102,7 @@ func TestClientSource(t *testing.T) {
 func TestClientSourceSet(t *testing.T) {
 	set := streams.Set{Stdout: true, Terminal: true}
 	in := mobyBytes(data(1, false, "{}"), data(3, false, "x"), data(5, true, "y"), data(7, true, "z"))
-	source := spdy.NewExecClientSource(reader(in), new(replies), set)
+	source := spdy.NewExecUpstreamSource(reader(in), new(replies), set)
 	equal(t, "frames", drain(t, source), []string{`data stdout "x"`, "half-close terminal", `status error "{}"`, "error EOF"})
 }
 
@@ -120,7 +120,7 @@ func TestClientOpen(t *testing.T) {
 	}
 	for _, test := range tests {
 		w := new(wrote)
-		if err := spdy.NewExecClientSink(w, test.set).Open(); err != nil || w.writes != 1 {
+		if err := spdy.NewExecUpstreamSink(w, test.set).Open(); err != nil || w.writes != 1 {
 			t.Fatalf("%d writes, %v", w.writes, err)
 		}
 		var got []string
@@ -140,12 +140,12 @@ func TestClientOpen(t *testing.T) {
 // TestSampleSession checks that the bytes in the package documentation are correct.
 func TestSampleSession(t *testing.T) {
 	var toServer, toClient wrote
-	client := spdy.NewExecClientSink(&toServer, all)
+	client := spdy.NewExecUpstreamSink(&toServer, all)
 	client.Open()
 	answers := new(replies)
-	source := spdy.NewExecServerSource(reader(toServer.bytes), answers, all)
+	source := spdy.NewExecDownstreamSource(reader(toServer.bytes), answers, all)
 	drain(t, source)
-	server := spdy.NewExecServerSink(&toClient, source)
+	server := spdy.NewExecDownstreamSink(&toClient, source)
 	server.Write(roomy(streams.Data, role(streams.Stdout), "hi"))
 	server.Write(roomy(streams.HalfClose, role(streams.Stdout), ""))
 	server.Write(roomy(streams.Reset, role(streams.Error), ""))

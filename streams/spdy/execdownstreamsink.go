@@ -2,25 +2,25 @@ package spdy
 
 import "edge/streams"
 
-// ExecServerSink writes the frames that the server of an exec or attach sends.
-type ExecServerSink struct {
+// ExecDownstreamSink writes the frames that the server of an exec or attach sends.
+type ExecDownstreamSink struct {
 	frameWriter
 	ids    *ids
 	ended  roleSet // roles of the streams on which the sink writes no more data
 	closed roleSet // roles of the streams on which the sink writes no more frames
 }
 
-// NewExecServerSink returns a sink that writes to w, on the streams that source has accepted from
+// NewExecDownstreamSink returns a sink that writes to w, on the streams that source has accepted from
 // the client. source may read at the same time. The sink drops a frame for a stream that is not
 // open yet, so the caller waits until source.Whole returns true. The caller owns w.
-func NewExecServerSink(w streams.Writer, source *ExecServerSource) *ExecServerSink {
-	return &ExecServerSink{frameWriter: newFrameWriter(w), ids: source.ids}
+func NewExecDownstreamSink(w streams.Writer, source *ExecDownstreamSource) *ExecDownstreamSink {
+	return &ExecDownstreamSink{frameWriter: newFrameWriter(w), ids: source.ids}
 }
 
 // Write implements streams.Sink. It writes Data on stdout and stderr, and Close. For each stream it
 // writes Status, Reset and HalfClose at most once. It drops a HalfClose of the error stream,
 // because client-go takes an empty error stream as success. It drops all other frames.
-func (s *ExecServerSink) Write(f streams.Frame) error {
+func (s *ExecDownstreamSink) Write(f streams.Frame) error {
 	if f.Kind == streams.Close {
 		return s.goAway(s.ids.last(), f.Code)
 	}

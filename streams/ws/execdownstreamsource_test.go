@@ -13,9 +13,9 @@ import (
 
 const size = `{"Width":80,"Height":24}` + "\n"
 
-// TestExecServerSource checks which frames ExecServerSource returns for a client's messages, in
+// TestExecDownstreamSource checks which frames ExecDownstreamSource returns for a client's messages, in
 // every dialect and wherever the bytes are split.
-func TestExecServerSource(t *testing.T) {
+func TestExecDownstreamSource(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		in   []byte
@@ -149,15 +149,15 @@ func TestExecServerSource(t *testing.T) {
 	}
 }
 
-// TestExecServerSourceStreams checks that a message longer than a Data frame is returned in pieces
+// TestExecDownstreamSourceStreams checks that a message longer than a Data frame is returned in pieces
 // while it arrives.
-func TestExecServerSourceStreams(t *testing.T) {
+func TestExecDownstreamSourceStreams(t *testing.T) {
 	const pieces = 100
 	payload := strings.Repeat("0123456789abcdef", pieces*streams.MaxData/16)
 	whole := message("\x00" + payload)
 	for _, src := range []io.Reader{split(whole), iotest.OneByteReader(split(whole)), iotest.HalfReader(split(whole))} {
 		r := streams.NewReader(src, nil)
-		s := ws.NewExecServerSource(r, &events{}, ws.V5Channel)
+		s := ws.NewExecDownstreamSource(r, &events{}, ws.V5Channel)
 		for i := range pieces {
 			f, err := s.Next()
 			if err != nil || string(f.Payload()) != payload[i*streams.MaxData:(i+1)*streams.MaxData] {
@@ -176,9 +176,9 @@ func TestExecServerSourceStreams(t *testing.T) {
 	}
 }
 
-// TestExecServerSourceEnd checks that the end of the connection is io.EOF between two messages, and
+// TestExecDownstreamSourceEnd checks that the end of the connection is io.EOF between two messages, and
 // io.ErrUnexpectedEOF within a message.
-func TestExecServerSourceEnd(t *testing.T) {
+func TestExecDownstreamSourceEnd(t *testing.T) {
 	parts := [][]byte{message("\x00a"), frame(fin|opPing, "b"), message("\x04" + size), frame(opBinary, "\x00c"), frame(fin|opContinuation, "d")}
 	in := join(parts...)
 	between := map[int]bool{0: true}
@@ -198,9 +198,9 @@ func TestExecServerSourceEnd(t *testing.T) {
 	}
 }
 
-// TestExecServerSourceAgain checks that no byte is lost when a read deadline passes, after any
+// TestExecDownstreamSourceAgain checks that no byte is lost when a read deadline passes, after any
 // number of bytes, and Next is called again.
-func TestExecServerSourceAgain(t *testing.T) {
+func TestExecDownstreamSourceAgain(t *testing.T) {
 	in := join(message("\x00abc"), frame(fin|opPing, "p"), message("\x04"+size), frame(opBinary, "\x00"), frame(fin|opContinuation, "d"),
 		message("\xff\x00"), frame(fin|opClose, "\x03\xe8"))
 	want := read(t, split(in), ws.V5Channel)

@@ -2,26 +2,26 @@ package ws
 
 import "edge/streams"
 
-// ExecClientSink writes the frames that the client of an exec or attach sends to the server: stdin
+// ExecUpstreamSink writes the frames that the client of an exec or attach sends to the server: stdin
 // and its end, terminal sizes, and the Close. Each message is masked, and is written in one write
-// of its own. Masking overwrites the payload of a large frame. In a binary dialect ExecClientSink
+// of its own. Masking overwrites the payload of a large frame. In a binary dialect ExecUpstreamSink
 // accepts frames with a Mask.
-type ExecClientSink struct {
+type ExecUpstreamSink struct {
 	channelSink
 	halfClose bool // true: the dialect can express the end of stdin, and the sink has not sent it yet
 }
 
-// NewExecClientSink returns a sink that writes a client's frames to w, after the WebSocket
+// NewExecUpstreamSink returns a sink that writes a client's frames to w, after the WebSocket
 // handshake.
-func NewExecClientSink(w streams.Writer, d Dialect) *ExecClientSink {
-	s := &ExecClientSink{halfClose: dialects[d].halfClose}
+func NewExecUpstreamSink(w streams.Writer, d Dialect) *ExecUpstreamSink {
+	s := &ExecUpstreamSink{halfClose: dialects[d].halfClose}
 	s.init(w, client, d)
 	return s
 }
 
 // Write implements streams.Sink. It drops frames that a WebSocket client cannot express, and all
 // frames after a Close frame.
-func (s *ExecClientSink) Write(f streams.Frame) error {
+func (s *ExecUpstreamSink) Write(f streams.Frame) error {
 	if s.closed {
 		return nil
 	}

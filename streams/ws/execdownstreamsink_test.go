@@ -52,8 +52,8 @@ func written(t *testing.T, in []streams.Frame, open func(streams.Writer) streams
 	return got
 }
 
-// TestExecServerSink checks the messages that ExecServerSink writes for frames.
-func TestExecServerSink(t *testing.T) {
+// TestExecDownstreamSink checks the messages that ExecDownstreamSink writes for frames.
+func TestExecDownstreamSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
 	most := strings.Repeat("m", streams.MaxData)
 	status := `{"status":"Success"}`
@@ -126,7 +126,7 @@ func TestExecServerSink(t *testing.T) {
 		},
 	} {
 		for _, d := range []ws.Dialect{ws.V1Channel, ws.V4Channel, ws.V5Channel} {
-			got := written(t, c.in, func(w streams.Writer) streams.Sink { return ws.NewExecServerSink(w, d) })
+			got := written(t, c.in, func(w streams.Writer) streams.Sink { return ws.NewExecDownstreamSink(w, d) })
 			if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", c.want) {
 				t.Errorf("%s: wrote %.500q, want %.500q", c.name, got, c.want)
 			}
@@ -134,7 +134,7 @@ func TestExecServerSink(t *testing.T) {
 	}
 	t.Run("full batch", func(t *testing.T) {
 		w := &writes{}
-		s := ws.NewExecServerSink(w, ws.V5Channel)
+		s := ws.NewExecDownstreamSink(w, ws.V5Channel)
 		for i := range most {
 			if err := s.Write(stdout(most[i : i+1])); err != nil {
 				t.Fatal(err)
@@ -153,12 +153,12 @@ func TestExecServerSink(t *testing.T) {
 func TestStart(t *testing.T) {
 	for role, want := range map[streams.Role]string{streams.Stdout: "\x82\x01\x01", streams.Stderr: "\x82\x01\x02", streams.Error: "\x82\x01\x03"} {
 		w := &writes{}
-		if err := ws.NewExecServerSink(w, ws.V4Channel).Start(role); err != nil || len(w.out) != 1 || string(w.out[0]) != want {
+		if err := ws.NewExecDownstreamSink(w, ws.V4Channel).Start(role); err != nil || len(w.out) != 1 || string(w.out[0]) != want {
 			t.Errorf("role %d: %q, %v", role, w.out, err)
 		}
 		want = string([]byte{0x81, 1, '0' + want[2]})
 		w = &writes{}
-		if err := ws.NewExecServerSink(w, ws.V4Base64Channel).Start(role); err != nil || len(w.out) != 1 || string(w.out[0]) != want {
+		if err := ws.NewExecDownstreamSink(w, ws.V4Base64Channel).Start(role); err != nil || len(w.out) != 1 || string(w.out[0]) != want {
 			t.Errorf("role %d in base64: %q, %v", role, w.out, err)
 		}
 	}
@@ -169,7 +169,7 @@ func TestStart(t *testing.T) {
 func TestSinksCopyNothing(t *testing.T) {
 	f := stdout(strings.Repeat("b", streams.Small))
 	w := &where{}
-	s := ws.NewExecServerSink(w, ws.V5Channel)
+	s := ws.NewExecDownstreamSink(w, ws.V5Channel)
 	if err := s.Write(f); err != nil || w.at != &f.Buf[0] {
 		t.Errorf("Data was copied: %v", err)
 	}
@@ -185,7 +185,7 @@ func TestSinksCopyNothing(t *testing.T) {
 		t.Errorf("tunnelled bytes were copied by a client: %v", err)
 	}
 	f = stdin(strings.Repeat("b", streams.Small))
-	if err := ws.NewExecClientSink(w, ws.V5Channel).Write(f); err != nil || w.at != &f.Buf[0] {
+	if err := ws.NewExecUpstreamSink(w, ws.V5Channel).Write(f); err != nil || w.at != &f.Buf[0] {
 		t.Errorf("stdin was copied: %v", err)
 	}
 }
@@ -197,22 +197,22 @@ func (w *where) WriteRoom(b []byte, off int) error {
 	return nil
 }
 
-// TestExecServerSinkError checks that Write and Flush each return the error of the write that they
+// TestExecDownstreamSinkError checks that Write and Flush each return the error of the write that they
 // cause.
-func TestExecServerSinkError(t *testing.T) {
+func TestExecDownstreamSinkError(t *testing.T) {
 	broken := errors.New("broken")
-	for name, call := range map[string]func(*ws.ExecServerSink) error{
-		"start": func(s *ws.ExecServerSink) error { return s.Start(streams.Stdout) },
-		"large": func(s *ws.ExecServerSink) error { return s.Write(stdout(strings.Repeat("b", streams.Small))) },
-		"flush": func(s *ws.ExecServerSink) error { s.Write(stdout("a")); return s.Flush() },
-		"other": func(s *ws.ExecServerSink) error { s.Write(stdout("a")); return s.Write(stderr("b")) },
-		"status": func(s *ws.ExecServerSink) error {
+	for name, call := range map[string]func(*ws.ExecDownstreamSink) error{
+		"start": func(s *ws.ExecDownstreamSink) error { return s.Start(streams.Stdout) },
+		"large": func(s *ws.ExecDownstreamSink) error { return s.Write(stdout(strings.Repeat("b", streams.Small))) },
+		"flush": func(s *ws.ExecDownstreamSink) error { s.Write(stdout("a")); return s.Flush() },
+		"other": func(s *ws.ExecDownstreamSink) error { s.Write(stdout("a")); return s.Write(stderr("b")) },
+		"status": func(s *ws.ExecDownstreamSink) error {
 			s.Write(stdout("a"))
 			return s.Write(say(streams.Status, streams.Error, "{}"))
 		},
-		"close": func(s *ws.ExecServerSink) error { return s.Write(closing(1000)) },
+		"close": func(s *ws.ExecDownstreamSink) error { return s.Write(closing(1000)) },
 	} {
-		if err := call(ws.NewExecServerSink(&writes{err: broken}, ws.V5Channel)); err != broken {
+		if err := call(ws.NewExecDownstreamSink(&writes{err: broken}, ws.V5Channel)); err != broken {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

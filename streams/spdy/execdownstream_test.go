@@ -23,7 +23,7 @@ func opens() []moby.Frame {
 
 var opensRead = []string{"open error", "open stdin", "open stdout", "open stderr"}
 
-// TestServerSource checks the frames and answers of ExecServerSource for the bytes of an exec's
+// TestServerSource checks the frames and answers of ExecDownstreamSource for the bytes of an exec's
 // client.
 func TestServerSource(t *testing.T) {
 	unidirectional := syn(1, "streamType", "error")
@@ -74,7 +74,7 @@ func TestServerSource(t *testing.T) {
 			if !strings.HasPrefix(want[len(want)-1], "error ") {
 				want = append(slices.Clip(want), "error EOF")
 			}
-			equal(t, "frames", drain(t, spdy.NewExecServerSource(reader(mobyBytes(test.frames...)), rep, all)), want)
+			equal(t, "frames", drain(t, spdy.NewExecDownstreamSource(reader(mobyBytes(test.frames...)), rep, all)), want)
 			if test.answers != nil {
 				equal(t, "answers", said(t, join(rep.said...)), test.answers)
 			}
@@ -86,7 +86,7 @@ func TestServerSource(t *testing.T) {
 // open.
 func TestWhole(t *testing.T) {
 	frames := append(opens(), reset(1), goAway(0, 0))
-	source := spdy.NewExecServerSource(reader(mobyBytes(frames...)), new(replies), all)
+	source := spdy.NewExecDownstreamSource(reader(mobyBytes(frames...)), new(replies), all)
 	for i := range frames {
 		if source.Whole() != (i >= 4) {
 			t.Errorf("whole after %d frames: %v", i, source.Whole())
@@ -129,18 +129,18 @@ func TestResizes(t *testing.T) {
 				want = append(want, "half-close terminal", "error EOF")
 			}
 			frames = append(frames, data(3, true, ""))
-			equal(t, "frames", drain(t, spdy.NewExecServerSource(reader(mobyBytes(frames...)), new(replies), set)), want)
+			equal(t, "frames", drain(t, spdy.NewExecDownstreamSource(reader(mobyBytes(frames...)), new(replies), set)), want)
 		})
 	}
 }
 
-// TestServerSink checks the bytes that ExecServerSink writes, and that it drops all other frames.
+// TestServerSink checks the bytes that ExecDownstreamSink writes, and that it drops all other frames.
 func TestServerSink(t *testing.T) {
-	source := spdy.NewExecServerSource(reader(mobyBytes(
+	source := spdy.NewExecDownstreamSource(reader(mobyBytes(
 		syn(5, "streamType", "stderr"), syn(9, "streamType", "error"), syn(11, "streamType", "stdin"), syn(13, "streamType", "stdout"),
 	)), new(replies), all)
 	w := new(wrote)
-	sink := spdy.NewExecServerSink(w, source)
+	sink := spdy.NewExecDownstreamSink(w, source)
 	write := func(f streams.Frame) {
 		t.Helper()
 		if err := sink.Write(f); err != nil {
@@ -194,16 +194,16 @@ func TestServerSink(t *testing.T) {
 // without data.
 func TestServerStatus(t *testing.T) {
 	for _, n := range []int{0, 1, streams.Small, streams.MaxStatus} {
-		source := spdy.NewExecServerSource(reader(mobyBytes(opens()...)), new(replies), all)
+		source := spdy.NewExecDownstreamSource(reader(mobyBytes(opens()...)), new(replies), all)
 		for !source.Whole() {
 			must(source.Next())
 		}
 		w := new(wrote)
-		sink := spdy.NewExecServerSink(w, source)
+		sink := spdy.NewExecDownstreamSink(w, source)
 		want := strings.Repeat("s", n)
 		sink.Write(roomy(streams.Status, role(streams.Error), want))
 		sink.Flush()
-		f := must(spdy.NewExecClientSource(reader(w.bytes), new(replies), all).Next())
+		f := must(spdy.NewExecUpstreamSource(reader(w.bytes), new(replies), all).Next())
 		if f.Kind != streams.Status || string(f.Payload()) != want {
 			t.Errorf("%d bytes arrive as %s", n, show(f))
 		}

@@ -2,9 +2,9 @@ package ws
 
 import "edge/streams"
 
-// ExecServerSink writes the frames that the server of an exec or attach sends to the client:
+// ExecDownstreamSink writes the frames that the server of an exec or attach sends to the client:
 // output, the Status and the Close. Each message is written in one write of its own.
-type ExecServerSink struct {
+type ExecDownstreamSink struct {
 	channelSink
 }
 
@@ -15,10 +15,10 @@ var channelOf = [...]byte{
 	streams.Error:  channelError,
 }
 
-// NewExecServerSink returns a sink that writes a server's frames to w, after the WebSocket
+// NewExecDownstreamSink returns a sink that writes a server's frames to w, after the WebSocket
 // handshake.
-func NewExecServerSink(w streams.Writer, d Dialect) *ExecServerSink {
-	s := &ExecServerSink{}
+func NewExecDownstreamSink(w streams.Writer, d Dialect) *ExecDownstreamSink {
+	s := &ExecDownstreamSink{}
 	s.init(w, server, d)
 	return s
 }
@@ -26,7 +26,7 @@ func NewExecServerSink(w streams.Writer, d Dialect) *ExecServerSink {
 // Start sends the start signal to the client: a message without payload on the channel of role r,
 // the first of stdout, stderr and error that the session has. The caller calls Start once, before
 // any Write.
-func (s *ExecServerSink) Start(r streams.Role) error {
+func (s *ExecDownstreamSink) Start(r streams.Role) error {
 	var b [streams.Headroom]byte
 	return s.message(channelOf[r], b[:], streams.Headroom)
 }
@@ -34,7 +34,7 @@ func (s *ExecServerSink) Start(r streams.Role) error {
 // Write implements streams.Sink. It drops frames that a WebSocket server cannot express, and all
 // frames after a Close frame. It writes a Status unchanged, except an empty Status, for which it
 // writes nothing: in v1 that means success.
-func (s *ExecServerSink) Write(f streams.Frame) error {
+func (s *ExecDownstreamSink) Write(f streams.Frame) error {
 	if s.closed {
 		return nil
 	}

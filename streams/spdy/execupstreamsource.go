@@ -7,8 +7,8 @@ import (
 	"edge/streams"
 )
 
-// ExecClientSource reads the frames that the server of an exec or attach sends.
-type ExecClientSource struct {
+// ExecUpstreamSource reads the frames that the server of an exec or attach sends.
+type ExecUpstreamSource struct {
 	frameReader
 	ids    *ids
 	ended  roleSet // roles of the streams with a FIN from the server: no more data comes on them
@@ -22,10 +22,10 @@ type ExecClientSource struct {
 	err    error        // error that Next returns after the remaining frames
 }
 
-// NewExecClientSource returns a source that reads from r the streams that ExecClientSink.Open opens
+// NewExecUpstreamSource returns a source that reads from r the streams that ExecUpstreamSink.Open opens
 // for the same set. The caller closes r.
-func NewExecClientSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecClientSource {
-	s := &ExecClientSource{frameReader: frameReader{r: r, rep: rep, even: true}, ids: newIDs(set)}
+func NewExecUpstreamSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecUpstreamSource {
+	s := &ExecUpstreamSource{frameReader: frameReader{r: r, rep: rep, even: true}, ids: newIDs(set)}
 	for _, r := range openOrder {
 		if set.Has(r) {
 			s.opens.add(r)
@@ -36,10 +36,10 @@ func NewExecClientSource(r *streams.Reader, rep streams.Replier, set streams.Set
 
 // OnAnswered makes Next call f once, when the server has accepted or reset every stream of the set.
 // The caller calls OnAnswered before the first Next.
-func (s *ExecClientSource) OnAnswered(f func()) { s.answered = f }
+func (s *ExecUpstreamSource) OnAnswered(f func()) { s.answered = f }
 
 // answer records that the server has answered the SYN_STREAM of role r.
-func (s *ExecClientSource) answer(r streams.Role) {
+func (s *ExecUpstreamSource) answer(r streams.Role) {
 	if !s.opens.has(r) {
 		return
 	}
@@ -49,7 +49,7 @@ func (s *ExecClientSource) answer(r streams.Role) {
 }
 
 // Next implements streams.Source.
-func (s *ExecClientSource) Next() (streams.Frame, error) {
+func (s *ExecUpstreamSource) Next() (streams.Frame, error) {
 	for {
 		if f, ok := s.taken(); ok {
 			return f, nil
@@ -70,7 +70,7 @@ func (s *ExecClientSource) Next() (streams.Frame, error) {
 // end handles the error err after which the source has no more frames. If bytes of the error stream
 // were collected, end returns them as a Status, and the next call of Next returns err. If err is a
 // *ProtocolError, end returns err at once.
-func (s *ExecClientSource) end(err error) (streams.Frame, error) {
+func (s *ExecUpstreamSource) end(err error) (streams.Frame, error) {
 	if errors.Is(err, streams.ErrIdle) {
 		return streams.Frame{}, err
 	}
@@ -83,7 +83,7 @@ func (s *ExecClientSource) end(err error) (streams.Frame, error) {
 
 // step reads one frame from the server, or one piece of a data frame. It may return no frame and no
 // error.
-func (s *ExecClientSource) step() (f streams.Frame, err error) {
+func (s *ExecUpstreamSource) step() (f streams.Frame, err error) {
 	if s.left > 0 {
 		return s.payload()
 	}
@@ -134,7 +134,7 @@ func (s *ExecClientSource) step() (f streams.Frame, err error) {
 	return f, violation("a SYN_STREAM from the server")
 }
 
-func (s *ExecClientSource) payload() (f streams.Frame, err error) {
+func (s *ExecUpstreamSource) payload() (f streams.Frame, err error) {
 	switch s.role {
 	case streams.Stdout, streams.Stderr:
 		return s.cut(streams.Stream{Role: s.role})
@@ -145,7 +145,7 @@ func (s *ExecClientSource) payload() (f streams.Frame, err error) {
 }
 
 // collect appends a piece of the current data frame to the bytes of the error stream.
-func (s *ExecClientSource) collect() error {
+func (s *ExecUpstreamSource) collect() error {
 	if len(s.status)+s.left > streams.Headroom+streams.MaxStatus {
 		return tooBig("a status of more than %d bytes", streams.MaxStatus)
 	}
@@ -164,7 +164,7 @@ func (s *ExecClientSource) collect() error {
 
 // outcome returns the collected bytes of the error stream, possibly none, as a Status. Later frames
 // of the error stream are dropped.
-func (s *ExecClientSource) outcome() streams.Frame {
+func (s *ExecUpstreamSource) outcome() streams.Frame {
 	s.closed.add(streams.Error)
 	f := s.bare(streams.Status, streams.Stream{Role: streams.Error}, 0)
 	if s.status != nil {
@@ -174,7 +174,7 @@ func (s *ExecClientSource) outcome() streams.Frame {
 }
 
 // finish ends the server's direction of the stream with role r.
-func (s *ExecClientSource) finish(r streams.Role) (f streams.Frame) {
+func (s *ExecUpstreamSource) finish(r streams.Role) (f streams.Frame) {
 	if r == 0 || (s.ended | s.closed).has(r) {
 		return f
 	}
@@ -187,7 +187,7 @@ func (s *ExecClientSource) finish(r streams.Role) (f streams.Frame) {
 
 // reset ends the stream with role r in both directions. moby/spdystream ends the error stream in
 // this way too.
-func (s *ExecClientSource) reset(r streams.Role, code uint32) (f streams.Frame) {
+func (s *ExecUpstreamSource) reset(r streams.Role, code uint32) (f streams.Frame) {
 	if r == 0 || s.closed.has(r) {
 		return f
 	}
