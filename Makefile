@@ -18,8 +18,8 @@ help: ## show this list
 build: ## build bin/edge, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/edge ./cmd/edge
 
-test: check unit ## run all checks: format, vet, lint, unit tests with -race, each fuzz target for 10 s, end-to-end tests on two real clusters
-	$(MAKE) fuzz FUZZTIME=10s
+test: check unit ## run all checks: format, vet, lint, unit tests with -race, each fuzz target for 5 s, end-to-end tests on two real clusters
+	$(MAKE) fuzz FUZZTIME=5s
 	$(MAKE) e2e
 
 check: ## run gofmt, go vet and golangci-lint in both modules

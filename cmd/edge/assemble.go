@@ -110,21 +110,3 @@ func (p *parts) run(ctx context.Context) {
 	running.Go(func() { tidyUp(ctx, p.handler.Sessions) })
 	p.certs.run(ctx)
 }
-
-// ready returns an error if edge should not receive traffic now, with the reason.
-func (p *parts) ready() error {
-	if err := p.gate.tokens.Ready(); err != nil {
-		return err
-	}
-	if p.token != nil {
-		if err := p.token.ready(); err != nil {
-			return err
-		}
-	}
-	if p.needed {
-		if err := p.credential.Ready(); err != nil {
-			return err
-		}
-	}
-	return p.apiServer.Ready()
-}

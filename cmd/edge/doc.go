@@ -17,6 +17,7 @@
 //	identityflags.go flags for authentication and identity
 //	servingflags.go  flags for how clients connect to edge
 //	assemble.go      creates the parts of edge serve from flags
+//	readiness.go     when /ready answers 200
 //	memory.go        collects garbage earlier with many sessions, returns memory when idle
 //	explain.go       edge explain-token: prints what authn and impersonate do with a token
 //	connect.go       edge connect: its flags, and one run from kubeconfig to the command's end

@@ -1,7 +1,7 @@
 // Package upstream connects edge to one API server. It chooses the transport, the credential and
 // the streaming protocol of each request.
 //
-//	cluster.go              Cluster: everything that belongs to one API server
+//	cluster.go, url.go      Cluster: everything that belongs to one API server; the URL of a request there
 //	route.go, transport.go  transports with and without edge's own credential; edge's own requests
 //	dial.go, spareconns.go  new connections; spare ones, opened before a stream needs one
 //	credential.go           edge's own credential, and whether the API server accepts it

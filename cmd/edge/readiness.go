@@ -1,0 +1,19 @@
+package main
+
+// ready returns an error if edge should not receive traffic now, with the reason.
+func (p *parts) ready() error {
+	if err := p.gate.tokens.Ready(); err != nil {
+		return err
+	}
+	if p.token != nil {
+		if err := p.token.ready(); err != nil {
+			return err
+		}
+	}
+	if p.needed {
+		if err := p.credential.Ready(); err != nil {
+			return err
+		}
+	}
+	return p.apiServer.Ready()
+}
