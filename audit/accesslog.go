@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -144,51 +143,4 @@ func addedExtra(id impersonate.Identity) []string {
 		}
 	}
 	return added
-}
-
-// harmless has the query parameters that the access log shows: those of Kubernetes that select what
-// is requested and how. Any other parameter may be an argument of a command, or a password for an
-// application behind a service proxy.
-var harmless = func() map[string]bool {
-	known := make(map[string]bool)
-	for _, name := range []string{
-		"watch", "labelSelector", "fieldSelector", "limit", "resourceVersion", "resourceVersionMatch", "timeoutSeconds", "timeout",
-		"allowWatchBookmarks", "sendInitialEvents",
-		"container", "stdin", "stdout", "stderr", "tty", "ports",
-		"follow", "previous", "tailLines", "limitBytes", "sinceSeconds", "sinceTime", "timestamps", "stream",
-		"pretty", "dryRun", "fieldManager", "fieldValidation", "force", "gracePeriodSeconds", "propagationPolicy", "orphanDependents",
-		"includeObject",
-	} {
-		known[name] = true
-	}
-	return known
-}()
-
-// maxURI limits the URL in the access log, in bytes.
-const maxURI = 2048
-
-// loggedURI returns the URL as the access log shows it: the path as the client sent it, and the
-// query parameters that the variable harmless lists. One "..." at the end stands for all other
-// parameters.
-func loggedURI(u *url.URL) text {
-	var b strings.Builder
-	b.WriteString(redactPath(u.EscapedPath()))
-	separator, more := byte('?'), false
-	for pair := range strings.SplitSeq(u.RawQuery, "&") {
-		key, _, _ := strings.Cut(pair, "=")
-		switch {
-		case pair == "":
-		case b.Len() > maxURI || !harmless[key]: // the key needs no decoding: clients do not percent-encode the names in harmless
-			more = true
-		default:
-			b.WriteByte(separator)
-			b.WriteString(redactQuery(pair))
-			separator = '&'
-		}
-	}
-	if more {
-		b.WriteByte(separator)
-		b.WriteString(ellipsis)
-	}
-	return bounded(b.String(), maxURI)
 }

@@ -92,7 +92,8 @@
 //	file              content
 //	accesslog.go      the access log line
 //	text.go           values from outside: limited in length, printable
-//	redact.go         removes tokens; the parts of a request that an event has
+//	redact.go         removes tokens; what the access log shows of a URL
+//	eventrequest.go   the parts of a request that an event has
 //	options.go        the flags
 //	validate.go       checks the flags
 //	policy.go         the audit policy: loading, and the rule for a request
@@ -100,7 +101,7 @@
 //	requestevents.go  the events of one request, and its Audit-ID
 //	attributes.go     the attributes of a request, for an audit policy and for an authorizer
 //	users.go          the requestor, and the user that the requestor impersonates
-//	backend.go        adds batching, modes and truncation to a backend
+//	delivery.go       adds batching, modes and truncation to a backend
 //	logfile.go        opens the audit log file, or standard output
 //	webhook.go        posts batches, and retries
 //	throttle.go       limits how many batches are sent at once, and how fast

@@ -1,12 +1,9 @@
 package audit
 
 import (
-	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
-
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
 const (
@@ -79,50 +76,49 @@ func unescaped(s string, unescape func(string) (string, error)) string {
 	return s
 }
 
-// Limits on what an event takes from a request, in bytes. kube-apiserver only limits the size of
-// the header.
-const (
-	maxRecordedName  = 1024
-	maxRecordedPath  = 8192
-	maxRecordedQuery = 16384
-	// truncated marks a value that was cut, as in kube-apiserver's user agents.
-	truncated = "...TRUNCATED"
-)
+// harmless has the query parameters that the access log shows: those of Kubernetes that select what
+// is requested and how. Any other parameter may be an argument of a command, or a password for an
+// application behind a service proxy.
+var harmless = func() map[string]bool {
+	known := make(map[string]bool)
+	for _, name := range []string{
+		"watch", "labelSelector", "fieldSelector", "limit", "resourceVersion", "resourceVersionMatch", "timeoutSeconds", "timeout",
+		"allowWatchBookmarks", "sendInitialEvents",
+		"container", "stdin", "stdout", "stderr", "tty", "ports",
+		"follow", "previous", "tailLines", "limitBytes", "sinceSeconds", "sinceTime", "timestamps", "stream",
+		"pretty", "dryRun", "fieldManager", "fieldValidation", "force", "gracePeriodSeconds", "propagationPolicy", "orphanDependents",
+		"includeObject",
+	} {
+		known[name] = true
+	}
+	return known
+}()
 
-// eventRequest copies the parts of a request that an event is made of, without tokens.
-func eventRequest(r *http.Request) *http.Request {
-	u := &url.URL{
-		Scheme: r.URL.Scheme, Opaque: cut(redact(r.URL.Opaque), maxRecordedPath), // set only if the URL has no path
-		RawPath:    redactPath(r.URL.EscapedPath()),
-		ForceQuery: r.URL.ForceQuery, RawQuery: cut(redactQuery(r.URL.RawQuery), maxRecordedQuery),
-	}
-	u.Path = unescaped(u.RawPath, url.PathUnescape)
-	if len(u.RawPath) > maxRecordedPath {
-		u.RawPath, u.Path = "", cut(u.Path, maxRecordedPath)
-	}
-	header := http.Header{"User-Agent": {redact(r.UserAgent())}}
-	if way, ok := r.Header["X-Forwarded-For"]; ok { // package bridge has removed all addresses that edge could not check
-		header["X-Forwarded-For"] = way
-	}
-	return &http.Request{Method: r.Method, URL: u, Header: header, RemoteAddr: r.RemoteAddr}
-}
+// maxURI limits the URL in the access log, in bytes.
+const maxURI = 2048
 
-// eventAttributes returns the attributes for the event: without tokens, and long values cut. The
-// audit policy was evaluated on the full values.
-func eventAttributes(a *authorizer.AttributesRecord) *authorizer.AttributesRecord {
-	c := *a
-	for _, s := range []*string{&c.Verb, &c.Namespace, &c.APIGroup, &c.APIVersion, &c.Resource, &c.Subresource, &c.Name} {
-		*s = cut(redact(*s), maxRecordedName)
+// loggedURI returns the URL as the access log shows it: the path as the client sent it, and the
+// query parameters that the variable harmless lists. One "..." at the end stands for all other
+// parameters.
+func loggedURI(u *url.URL) text {
+	var b strings.Builder
+	b.WriteString(redactPath(u.EscapedPath()))
+	separator, more := byte('?'), false
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		key, _, _ := strings.Cut(pair, "=")
+		switch {
+		case pair == "":
+		case b.Len() > maxURI || !harmless[key]: // the key needs no decoding: clients do not percent-encode the names in harmless
+			more = true
+		default:
+			b.WriteByte(separator)
+			b.WriteString(redactQuery(pair))
+			separator = '&'
+		}
 	}
-	return &c
-}
-
-// cut returns a copy of s. The parameter most is the maximum length in bytes. If s is longer, the
-// copy is cut after that many bytes and ends in the mark truncated. The copy does not keep the
-// memory of the request alive.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return strings.Clone(s)
+	if more {
+		b.WriteByte(separator)
+		b.WriteString(ellipsis)
 	}
-	return s[:most] + truncated
+	return bounded(b.String(), maxURI)
 }

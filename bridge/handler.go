@@ -110,16 +110,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = status.Because(status.ReasonAudit, vetoed)
 	}
 	if err == nil {
-		err = checkMethod(r.Method)
-	}
-	if err == nil {
-		err = negotiate.CheckPath(r)
-	}
-	if err == nil {
-		err = checkURLToken(r.URL)
-	}
-	if err == nil {
-		err = h.origins.check(r, id)
+		err = h.check(r, id)
 	}
 	if err != nil {
 		status.Refuse(w, r, err)

@@ -43,6 +43,21 @@ func notIdentified(r *http.Request, err error) error {
 	return status.Because(status.ReasonCredential, err)
 }
 
+// check refuses requests that edge does not forward, whoever sends them: it checks the method, the
+// path, the URL for tokens, and the page that a browser sends the request for, in this order.
+func (h *Handler) check(r *http.Request, id impersonate.Identity) error {
+	if err := checkMethod(r.Method); err != nil {
+		return err
+	}
+	if err := negotiate.CheckPath(r); err != nil {
+		return err
+	}
+	if err := checkURLToken(r.URL); err != nil {
+		return err
+	}
+	return h.origins.check(r, id)
+}
+
 // checkMethod refuses methods that do not apply to the resource in the path. A CONNECT would be
 // forwarded without its path. The answer to a TRACE may be the request itself, with edge's
 // credential in it (RFC 9110 sections 9.3.6 and 9.3.8).

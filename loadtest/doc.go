@@ -58,7 +58,7 @@
 //	main.go                func main
 //	command.go             the command, its --help, and a run from flags to exit code
 //	options.go             the flags, and their validation
-//	thresholds.go          the flags with the thresholds of a run
+//	thresholds.go          the thresholds, and whether the results meet them
 //	endpoint.go            from flags and kubeconfig to a server and a credential
 //	mix.go                 how many sessions each kind has
 //	plan.go                the kind of each session, and whether it is busy, bulk or idle
@@ -85,7 +85,6 @@
 //	memorygrowth.go        how far the memory of the watched process has grown
 //	progress.go            the progress bar, or progress lines without a terminal
 //	report.go, table.go    the report as JSON and as text
-//	verdict.go             the comparison with the thresholds
 //	text.go                formats numbers and quotes
 //	svg.go, chart.go       the report as charts
 //	beside-edge.sh         make load: a run with the edge and the upstream server of bench

@@ -16,13 +16,7 @@ import (
 
 	"edge/bridge"
 	"edge/ops"
-	"edge/serving"
 )
-
-// drainPeriod limits the shutdown. At its beginning edge tells all streams to end; at its end edge
-// closes the requests and streams that are still open. Kubernetes kills a pod 30 s after it has
-// sent SIGTERM to the pod.
-const drainPeriod = 20 * time.Second
 
 func newServeCommand() *cobra.Command {
 	o := newOptions()
@@ -127,18 +121,4 @@ func serve(ctx context.Context, o *options) error {
 	probes.Close()
 	log.Info("edge has ended")
 	return err
-}
-
-// drain waits until all streams and requests have ended, for at most drainPeriod. Then it ends them.
-func drain(ctx context.Context, handler *bridge.Handler, public *serving.Server) {
-	ctx, cancel := context.WithTimeout(ctx, drainPeriod)
-	defer cancel()
-	var ending sync.WaitGroup
-	ending.Go(func() { handler.Drain(ctx) })
-	ending.Go(func() {
-		if public.Shutdown(ctx) != nil { // ctx ended before all requests did, for example because of open watches
-			public.Close()
-		}
-	})
-	ending.Wait()
 }

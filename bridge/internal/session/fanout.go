@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"edge/bridge/internal/negotiate"
 	"edge/bridge/internal/upstream"
 	"edge/streams"
 	"edge/streams/spdy"
@@ -319,4 +320,28 @@ func (f *fanout) keepalive() {
 			l.leg.Keepalive()
 		}
 	}
+}
+
+// relayFanout relays a port-forward in which each connection gets an upstream session of its own.
+// The upstream session that was opened before the 101 carries no connection: it is the sentinel,
+// whose end ends the client's session.
+func (p codecs) relayFanout(s *session) {
+	var none spdy.Table // streams of the sentinel, the upstream session without connections
+	forward := twoWay{session: s}
+	up, down := upTransport(s.up, p.up.Protocol == negotiate.WebSocket), downTransport(s.down, p.Kind == negotiate.Tunnel)
+	forward.upTunnel = up.tunnel
+	if down.tunnel != nil {
+		forward.clientClose = down.tunnel
+	}
+	upReader := streams.NewReader(up.in, forward.toClient.flush)
+	downReader := streams.NewReader(down.in, forward.fromClient.flush)
+	f := newFanout(s, p.again, p.upstreamKeepalive, down, downReader)
+	forward.fromClient.src, forward.toClient.sink = f.source, spdy.NewPortServerSink(down.out, &f.table)
+	forward.toClient.src, forward.fromClient.sink = spdy.NewPortsSource(upReader, up.replier, &none), spdy.NewPortsSink(up.out, &none)
+	forward.kind = f
+	s.alsoKeepAlive(f.keepalive)
+	forward.fromClient.coalescing, forward.toClient.coalescing = s.up, s.down
+	forward.run()
+	downReader.Close()
+	upReader.Close()
 }

@@ -55,3 +55,26 @@ func (g *Registry) relay(s *session, p codecs, client, server net.Conn) {
 	}
 	s.runThen(func() bool { return p.run(s, over) }, over)
 }
+
+// run creates the decoders (sources) and encoders (sinks) for the session's two connections, and
+// relays. It returns true if the session continues in other goroutines; the last of these calls
+// over.
+func (p codecs) run(s *session, over func()) (left bool) {
+	switch p.Kind {
+	case negotiate.WebSocketExec, negotiate.SPDYExec:
+		return p.relayExec(s, over)
+	case negotiate.WebSocketPorts, negotiate.Tunnel, negotiate.SPDYPorts:
+		if p.again != nil {
+			p.relayFanout(s)
+		} else {
+			p.relayPorts(s)
+		}
+	default:
+		if p.unread != nil {
+			p.relayPassed(s)
+		} else {
+			p.relayOpaque(s)
+		}
+	}
+	return false
+}

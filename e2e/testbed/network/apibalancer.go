@@ -16,10 +16,10 @@ import (
 
 // The functions in this file start load balancers between edge and API servers.
 
-//go:embed haproxy-tcp.cfg
+//go:embed apibalancer-tcp.cfg
 var haproxyTCPConfig string
 
-//go:embed haproxy-http1.cfg
+//go:embed apibalancer-http1.cfg
 var haproxyHTTP1Config string
 
 // StartTCPBalancer starts HAProxy as a TCP load balancer in front of several API servers of one

@@ -14,7 +14,7 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-//go:embed haproxy.cfg
+//go:embed loadbalancer.cfg
 var haproxyConfig string
 
 //go:embed nginx.conf

@@ -130,3 +130,16 @@ func (s unreadSink) Write(f streams.Frame) error {
 
 // Flush implements streams.Sink. It does nothing, because Write keeps nothing back.
 func (unreadSink) Flush() error { return nil }
+
+// relayPassed relays a WebSocket that edge does not parse. It finds the borders of the WebSocket's
+// frames, so that edge can send keepalives between the frames.
+func (p codecs) relayPassed(s *session) {
+	fromClient, toClient := &unreadSource{rawSource: rawSource{r: s.down}}, &unreadSource{rawSource: rawSource{r: s.up}}
+	fromClient.passage.Own, toClient.passage.Own = p.unread.down.own, p.unread.up.own
+	forward := twoWay{session: s, kind: new(symmetric)}
+	forward.fromClient.src, forward.fromClient.sink = fromClient, unreadSink{s.up, fromClient, &p.unread.up}
+	forward.toClient.src, forward.toClient.sink = toClient, unreadSink{s.down, toClient, &p.unread.down}
+	forward.run()
+	fromClient.close()
+	toClient.close()
+}

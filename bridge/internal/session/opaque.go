@@ -75,3 +75,14 @@ func (s rawSink) Write(f streams.Frame) error {
 
 // Flush implements streams.Sink. It does nothing, because Write keeps nothing back.
 func (rawSink) Flush() error { return nil }
+
+// relayOpaque relays the bytes of a protocol that edge does not parse.
+func (p codecs) relayOpaque(s *session) {
+	fromClient, toClient := &rawSource{r: s.down}, &rawSource{r: s.up}
+	forward := twoWay{session: s, kind: new(symmetric)}
+	forward.fromClient.src, forward.fromClient.sink = fromClient, rawSink{s.up}
+	forward.toClient.src, forward.toClient.sink = toClient, rawSink{s.down}
+	forward.run()
+	fromClient.close()
+	toClient.close()
+}

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -220,4 +223,53 @@ func (c *caller) clientConfig(addresses, tokens map[string]string, authority []b
 		}
 	}
 	return config
+}
+
+// kubeconfigMode is the mode of a file that contains tokens.
+const kubeconfigMode = 0o600
+
+// writeKubeconfig writes the kubeconfig for clients and returns its path. If the parameter file is
+// empty, it writes to a new folder that only its owner can read; otherwise the file must not exist
+// yet. The function remove deletes what was written.
+func (p *localProxy) writeKubeconfig(file string) (path string, remove func(), err error) {
+	if p.written, err = clientcmd.Write(*p.caller.clientConfig(p.addresses, p.tokens, p.certificate.authority)); err != nil {
+		return "", nil, fmt.Errorf("kubeconfig for clients: %w", err)
+	}
+	remove = func() { _ = os.Remove(path) }
+	if path = file; path == "" {
+		dir, err := newRuntimeDir()
+		if err != nil {
+			return "", nil, fmt.Errorf("kubeconfig for clients: %w", err)
+		}
+		path, remove = filepath.Join(dir, "kubeconfig"), func() { _ = os.RemoveAll(dir) }
+	} else if path, err = filepath.Abs(path); err != nil {
+		return "", nil, fmt.Errorf("--write-kubeconfig: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, kubeconfigMode)
+	if err != nil {
+		return "", nil, fmt.Errorf("--write-kubeconfig: %w", err)
+	}
+	_, err = f.Write(p.written)
+	if err = errors.Join(err, f.Close()); err != nil {
+		remove()
+		return "", nil, fmt.Errorf("kubeconfig for clients: %w", err)
+	}
+	return path, remove, nil
+}
+
+// newRuntimeDir creates a folder that only its owner can read, and returns an absolute path,
+// because the command may change its working folder. $XDG_RUNTIME_DIR is ignored if it is relative
+// (the XDG specification requires that) or has a list separator ($KUBECONFIG is a list).
+func newRuntimeDir() (string, error) {
+	if parent := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(parent) && !strings.ContainsRune(parent, filepath.ListSeparator) {
+		// The folder may be missing: sudo keeps the variable of the other user.
+		if dir, err := os.MkdirTemp(parent, "edge-connect-"); err == nil {
+			return dir, nil
+		}
+	}
+	dir, err := os.MkdirTemp("", "edge-connect-")
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(dir)
 }
