@@ -124,9 +124,8 @@
 //
 //	keysondemand.go     the current keys, and the requests that wait for newer ones
 //	keyschedule.go      how often keys are fetched, and how soon again after an error
-//	keysource.go        keeps the keys of one issuer up to date; the last error
+//	keysource.go        keeps the keys of each issuer up to date, in one goroutine; the last error
 //	keyfetcher.go       how keys are fetched: discovery, JWK Set, limits
-//	keyrefreshers.go    starts and stops one goroutine for each source of keys
 //	health.go           Ready and Warnings
 //
 // Configuration:

@@ -18,6 +18,7 @@
 //	conn.go                           Conn: one connection and its state
 //	refusedrequests.go                the limit of 401 answers on one connection
 //	connectionlimit.go                the registry of connections, and which to close first
+//	idletimeout.go                    the end of connections that have been idle for too long
 //	headerbudget.go                   the memory budget of unauthenticated connections
 //	counter.go                        what the two header counters have in common
 //	http1counter.go, http2counter.go  the header counters of HTTP/1.1 and of HTTP/2

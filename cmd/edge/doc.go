@@ -12,7 +12,7 @@
 //	file                  content
 //	main.go               subcommands and exit codes
 //	serve.go              edge serve: one process from flags to the end
-//	drain.go              how long open streams and requests may take to end
+//	drain.go              the delay after a signal, and how long open streams and requests may take
 //	help.go               --help: examples, then flags in groups
 //	flags.go              the flags of edge serve, and their validation
 //	identityflags.go      flags for authentication and identity

@@ -14,6 +14,21 @@ import (
 // sent SIGTERM to the pod.
 const drainPeriod = 20 * time.Second
 
+// delay waits for --shutdown-delay-duration, in which /ready already fails and edge still serves, so
+// that load balancers learn of the end before it comes. It returns early with the error of a server
+// that failed.
+func delay(d time.Duration, failed <-chan error) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-time.After(d):
+		return nil
+	}
+}
+
 // drain waits until all streams and requests have ended, for at most drainPeriod. Then it ends them.
 func drain(ctx context.Context, handler *bridge.Handler, public *serving.Server) {
 	ctx, cancel := context.WithTimeout(ctx, drainPeriod)

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -111,11 +110,8 @@ func serve(ctx context.Context, o *options) error {
 		log.Info("edge is draining", "delay", o.shutdownDelay, "period", drainPeriod)
 	}
 	draining.Store(true)
-	if err == nil && o.shutdownDelay > 0 {
-		select {
-		case err = <-failed:
-		case <-time.After(o.shutdownDelay):
-		}
+	if err == nil {
+		err = delay(o.shutdownDelay, failed)
 	}
 	drain(background, p.handler, public)
 	probes.Close()
