@@ -61,12 +61,6 @@ func (h head) bounds(low, high int) error {
 	return nil
 }
 
-// AppendPing appends a PING frame to dst. The IDs that a client sends are odd; those that a server
-// sends are even and not 0.
-func AppendPing(dst []byte, id uint32) []byte {
-	return binary.BigEndian.AppendUint32(appendControl(dst, kindPing, pingLen), id)
-}
-
 func putData(b []byte, id uint32, flags byte, n int) {
 	binary.BigEndian.PutUint32(b, id)
 	binary.BigEndian.PutUint32(b[4:], uint32(flags)<<24|uint32(n))

@@ -89,3 +89,9 @@ func goAwayStatus(code uint32) uint32 {
 	}
 	return 2
 }
+
+// AppendPing appends a PING frame to dst. The IDs that a client sends are odd; those that a server
+// sends are even and not 0.
+func AppendPing(dst []byte, id uint32) []byte {
+	return binary.BigEndian.AppendUint32(appendControl(dst, kindPing, pingLen), id)
+}

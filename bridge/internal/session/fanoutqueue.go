@@ -2,6 +2,7 @@ package session
 
 import (
 	"sync"
+	"time"
 
 	"edge/streams"
 )
@@ -162,4 +163,52 @@ func (q *connQueue) giveBack(p queuedChunk) {
 	q.mu.Unlock()
 	streams.Return(p.buf)
 	signal(q.room)
+}
+
+// enqueue adds data of a connection to its queue. If the queue is full, edge stops reading from the
+// client for up to HoldBack, and then resets this connection only. If the client has no other
+// connection, the data may wait without limit, as it may at the API server, for example during a
+// database import that waits for a lock.
+func (f *fanout) enqueue(c *forwardConn, b []byte) {
+	if c.queue.put(b) {
+		return
+	}
+	late := time.NewTimer(f.Times.HoldBack)
+	defer late.Stop()
+	for !c.queue.put(b) {
+		select {
+		case <-c.queue.room:
+		case <-f.session.done:
+			c.queue.close(queueClientGone) // the data would have a gap: put drops all that follows
+			return
+		case <-late.C:
+			if f.isAlone(c) {
+				late.Reset(f.Times.HoldBack)
+				continue
+			}
+			f.log.Warn("port-forward connection reset: upstream did not read its data, so it held up the others", "session", f.ID, "port", c.port, "for", f.Times.HoldBack)
+			f.mu.Lock()
+			carrier := c.upstream
+			cut := carrier != nil && f.readers[carrier]
+			f.mu.Unlock()
+			f.reset(c)
+			if cut {
+				// forwardSession.read then fails, and resets all connections of this upstream session.
+				carrier.leg.Cut()
+			}
+			return
+		}
+	}
+}
+
+// isAlone reports whether c is the client's only connection.
+func (f *fanout) isAlone(c *forwardConn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, other := range f.conns {
+		if other != c {
+			return false
+		}
+	}
+	return true
 }
