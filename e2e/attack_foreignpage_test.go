@@ -98,7 +98,7 @@ func TestForeignPageWritesSandbox(t *testing.T) {
 	s := sites[cluster.New]
 	script := fmt.Sprintf(`document.title = "it ran"; fetch("%s", {method: "POST", body: new Blob(["{}"])})`, configMapsURI)
 	err := s.cluster.StartPod(t.Context(), cluster.PodOptions{Name: "trap", Script: "mkdir /tmp/www && echo '<!doctype html><title>a page</title><script>" +
-		script + "</script>' >/tmp/www/page.html && httpd -p 8080 -h /tmp/www && trap 'exit 0' TERM; while :; do sleep 1; done"})
+		script + "</script>' >/tmp/www/page.html && httpd -p 8080 -h /tmp/www && trap 'exit 0' TERM; sleep 2147483647 & wait"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ var execScenarios = []scenario{
 
 // hundredThousand is a shell script that prints 100,000 lines: 500 lines on stdout, then 500 on
 // stderr, and so on.
-const hundredThousand = `i=0; while [ $i -lt 50000 ]; do seq $((i + 1)) $((i + 500)); seq $((i + 1)) $((i + 500)) >&2; i=$((i + 500)); done`
+const hundredThousand = `awk 'BEGIN { for (i = 1; i <= 50000; i++) { s = s i "\n"; if (i % 500 == 0) { printf "%s", s; fflush(); printf "%s", s >"/dev/stderr"; s = "" } } }'`
 
 // shell returns the run function of a scenario: an exec of a shell script without stdin.
 func shell(script string) func(context.Context, attempt) (rawclient.Observation, error) {

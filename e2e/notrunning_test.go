@@ -33,7 +33,7 @@ func startHalfDone(ctx context.Context, c *cluster.Cluster) error {
 		Spec: corev1.PodSpec{
 			NodeName: c.Node, DNSPolicy: corev1.DNSDefault, RestartPolicy: corev1.RestartPolicyNever,
 			AutomountServiceAccountToken: &no, EnableServiceLinks: &no,
-			Containers: []corev1.Container{container("main", "trap 'exit 0' TERM; while :; do sleep 1; done"), container(doneContainer, "exit 0")},
+			Containers: []corev1.Container{container("main", "trap 'exit 0' TERM; sleep 2147483647 & wait"), container(doneContainer, "exit 0")},
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {

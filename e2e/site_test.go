@@ -87,7 +87,7 @@ func frontFor(ctx context.Context, c *cluster.Cluster, upstream cluster.Access) 
 
 // shellScript is the script of the pod "shell". It serves a web page on port 8080 and runs the test
 // server inpod.
-const shellScript = "httpd -p 8080 -h /www; inpod & trap 'exit 0' TERM; while :; do sleep 1; done"
+const shellScript = "httpd -p 8080 -h /www; inpod & trap 'exit 0' TERM; sleep 2147483647 & wait"
 
 // tickerScript is the script of the pod "ticker". It writes a line with a number every 0.3 s.
 const tickerScript = "i=0; while sleep 0.3; do i=$((i+1)); echo tick $i; done"

@@ -90,7 +90,7 @@ func prepareOthers(t *testing.T, s *site) {
 	if _, err := core.ConfigMaps(cluster.Namespace).Create(ctx, watched, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cluster.StartPod(ctx, cluster.PodOptions{Name: loggerPod, Script: "echo a line; trap 'exit 0' TERM; while :; do sleep 1; done"}); err != nil {
+	if err := s.cluster.StartPod(ctx, cluster.PodOptions{Name: loggerPod, Script: "echo a line; trap 'exit 0' TERM; sleep 2147483647 & wait"}); err != nil {
 		t.Fatal(err)
 	}
 }
