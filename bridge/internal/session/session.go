@@ -77,7 +77,7 @@ type session struct {
 	*Times
 
 	down, up *leg.Leg
-	// opens is what cutUpstream must know and wait for.
+	// opens tells cutUpstream how to wait until upstream has accepted the session's streams.
 	opens struct {
 		sync.Mutex
 		// await waits, for a limited time, until upstream has accepted the streams that edge opened
