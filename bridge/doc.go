@@ -29,7 +29,7 @@
 // The files, in the order in which a request passes through them:
 //
 //	handler.go           the Handler: New, the steps of a request, stream or plain request, Drain
-//	config.go            Config
+//	config.go            Config: the configuration of a Handler
 //	upstreamheader.go    the header of the upstream request
 //	api.go               names of the internal packages that other packages may use
 //	clientaddress.go     the client's address, and the proxies that edge trusts to report it

@@ -43,8 +43,8 @@ type Leg struct {
 	state   sync.Mutex // guards the fields from pong to closed; never held during I/O
 	pong    []byte     // the encoded pong to send; a newer pong replaces it
 	replies []byte     // encoded replies to send, at most maxReplies+extraReplies bytes
-	// expected is the pong that ExpectPong waits for; nil: none. A pointer, because a session expects
-	// a pong only at its end.
+	// expected is the pong that ExpectPong waits for; nil: none. It is a pointer, because a session
+	// expects a pong only at its end.
 	expected *expectedPong
 	// extraReplies is the number of bytes of replies that may wait in addition to maxReplies. It
 	// makes room for replies whose number the protocol limits, such as one reset for each stream.
