@@ -170,7 +170,7 @@ const mostScenario = 5 * time.Minute
 
 // mostOwn is how often a scenario is tried directly at the API server, because a session with an
 // old dialect sometimes fails on a busy machine.
-const mostOwn = 2
+const mostOwn = 3
 
 // compare runs a scenario directly at the API server and through edge, and compares the two
 // observations.
