@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -229,10 +231,25 @@ func (p pair) throughEdge(t *testing.T, sc scenario) (rawclient.Observation, err
 	ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
 	defer cancel()
 	name := slug(strings.Join([]string{string(p.site.cluster.Kind), p.d.Name, sc.name, p.upstream}, " "))
+	stuck := time.AfterFunc(mostScenario-10*time.Second, func() { fmt.Fprintf(os.Stderr, "%s has almost timed out:\n%s", name, unreadSockets()) })
+	defer stuck.Stop()
 	return sc.run(ctx, attempt{
 		d: p.d, site: p.site, name: name, edge: p.edge,
 		to: p.edge.Access(tokens["alice"]), other: p.edge.Access(tokens["bob"]),
 	})
+}
+
+// unreadSockets lists the TCP connections of this machine that hold bytes which their program has not
+// read (Recv-Q), or which their peer has not acknowledged (Send-Q), and the container runtime's
+// programs. If a session hangs, the list shows which program does not read.
+func unreadSockets() string {
+	sockets, err := exec.Command("ss", "-tnpiO").CombinedOutput()
+	programs, _ := exec.Command("ps", "-C", "crun", "-o", "pid,stat,wchan:32,etimes,args").CombinedOutput()
+	lines := slices.DeleteFunc(strings.Split(string(sockets), "\n"), func(line string) bool {
+		f := strings.Fields(line)
+		return len(f) < 3 || f[1] == "0" && f[2] == "0"
+	})
+	return fmt.Sprintln(strings.Join(lines, "\n"), err) + string(programs)
 }
 
 // judge compares own, the observation at the API server, with edge, the observation through edge.
