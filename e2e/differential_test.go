@@ -244,7 +244,7 @@ func (p pair) throughEdge(t *testing.T, sc scenario) (rawclient.Observation, err
 // programs. If a session hangs, the list shows which program does not read.
 func unreadSockets() string {
 	sockets, err := exec.Command("ss", "-tnpiO").CombinedOutput()
-	programs, _ := exec.Command("ps", "-C", "crun", "-o", "pid,stat,wchan:32,etimes,args").CombinedOutput()
+	programs, _ := exec.Command("ps", "-C", "runc", "-o", "pid,stat,wchan:32,etimes,args").CombinedOutput()
 	lines := slices.DeleteFunc(strings.Split(string(sockets), "\n"), func(line string) bool {
 		f := strings.Fields(line)
 		return len(f) < 3 || f[1] == "0" && f[2] == "0"
