@@ -172,7 +172,7 @@ const mostScenario = 5 * time.Minute
 
 // mostOwn is how often a scenario is tried directly at the API server, because a session with an
 // old dialect sometimes fails on a busy machine.
-const mostOwn = 3
+const mostOwn = 2
 
 // compare runs a scenario directly at the API server and through edge, and compares the two
 // observations.
@@ -206,11 +206,9 @@ func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation 
 		for try := range mostOwn {
 			// this context does not depend on the test's context, because other tests use the
 			// stored result too
-			ctx, cancel := context.WithTimeout(context.Background(), mostScenario)
-			o, err = sc.run(ctx, attempt{
+			o, err = sc.observe(context.Background(), attempt{
 				d: d, site: p.site, to: to, other: other, name: slug(fmt.Sprint(kind, " ", d.Name, " ", sc.name, " ", try)),
 			})
-			cancel()
 			if err == nil && sc.check != nil {
 				err = sc.check(d, o)
 			}
@@ -228,23 +226,33 @@ func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation 
 
 // throughEdge runs a scenario through edge and returns what the client observes.
 func (p pair) throughEdge(t *testing.T, sc scenario) (rawclient.Observation, error) {
-	ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
-	defer cancel()
 	name := slug(strings.Join([]string{string(p.site.cluster.Kind), p.d.Name, sc.name, p.upstream}, " "))
-	stuck := time.AfterFunc(mostScenario-10*time.Second, func() { fmt.Fprintf(os.Stderr, "%s has almost timed out:\n%s", name, unreadSockets()) })
-	defer stuck.Stop()
-	return sc.run(ctx, attempt{
+	return sc.observe(t.Context(), attempt{
 		d: p.d, site: p.site, name: name, edge: p.edge,
 		to: p.edge.Access(tokens["alice"]), other: p.edge.Access(tokens["bob"]),
 	})
 }
 
-// unreadSockets lists the TCP connections of this machine that hold bytes which their program has not
-// read (Recv-Q), or which their peer has not acknowledged (Send-Q), and the container runtime's
-// programs. If a session hangs, the list shows which program does not read.
-func unreadSockets() string {
-	sockets, err := exec.Command("ss", "-tnpiO").CombinedOutput()
-	programs, _ := exec.Command("ps", "-C", "runc", "-o", "pid,stat,wchan:32,etimes,args").CombinedOutput()
+// observe runs the scenario, for at most mostScenario. Shortly before this timeout it prints what the
+// session waits for.
+func (sc scenario) observe(ctx context.Context, a attempt) (rawclient.Observation, error) {
+	ctx, cancel := context.WithTimeout(ctx, mostScenario)
+	defer cancel()
+	hangs := time.AfterFunc(mostScenario-10*time.Second, func() {
+		fmt.Fprintf(os.Stderr, "%s has almost timed out:\n%s", a.name, unreadBytes(ctx))
+	})
+	defer hangs.Stop()
+	return sc.run(ctx, a)
+}
+
+// unreadBytes lists the TCP connections of this machine on which bytes wait: the column Recv-Q counts
+// bytes that this end's program has not read, the column Send-Q bytes that the other end has not
+// acknowledged. So the list shows which program does not read. Below it are the processes of the
+// container runtime runc, if there are any.
+func unreadBytes(ctx context.Context) string {
+	sockets, err := exec.CommandContext(ctx, "ss", "-tnpiO").CombinedOutput()
+	// the error is ignored: ps also fails if there is no such process
+	programs, _ := exec.CommandContext(ctx, "ps", "-C", "runc", "-o", "pid,stat,wchan:32,etimes,args").CombinedOutput()
 	lines := slices.DeleteFunc(strings.Split(string(sockets), "\n"), func(line string) bool {
 		f := strings.Fields(line)
 		return len(f) < 3 || f[1] == "0" && f[2] == "0"

@@ -134,7 +134,7 @@ func TestPeopleCopyTree(t *testing.T) {
 		begin := time.Now()
 		r := who.Run(ctx, "cp", desk+":/office/edge", to)
 		// On a busy machine the API server itself sometimes ends the session before kubectl has
-		// everything. That is no result to compare edge with.
+		// received the whole archive. That is no result to compare edge with.
 		for try := 1; who == itself && !copied(r) && try < mostOwn; try++ {
 			to = filepath.Join(t.TempDir(), "again")
 			r = who.Run(ctx, "cp", desk+":/office/edge", to)
@@ -155,8 +155,9 @@ func TestPeopleCopyTree(t *testing.T) {
 	}
 }
 
-// copied reports whether a `kubectl cp` from a pod was complete. The exit code alone does not say it:
-// if the archive ends between two files, kubectl prints this line and still exits with 0.
+// copied reports whether a `kubectl cp` from a pod has copied all files. The exit code alone does not
+// show this: if the archive ends early, between two files, kubectl prints "Dropping out copy" and
+// exits with 0.
 func copied(r clients.Result) bool {
 	return r.Code == 0 && !strings.Contains(string(r.Stdout), "Dropping out copy")
 }
