@@ -35,6 +35,7 @@ import (
 
 	"edge/bridge"
 	"edge/impersonate"
+	"edge/internal/testkit"
 )
 
 // memory is an audit backend that stores events in memory. If the field refuse is set, it reports
@@ -198,7 +199,7 @@ func newAPI(t *testing.T, h http.Handler) *httptest.Server {
 	t.Helper()
 	api := httptest.NewUnstartedServer(h)
 	api.EnableHTTP2 = true
-	api.StartTLS()
+	testkit.StartTLS(api)
 	t.Cleanup(api.Close)
 	return api
 }

@@ -61,9 +61,9 @@ func TestStreamEvents(t *testing.T) {
 	var log printed
 	wait := make(chan struct{})
 	rules := rulesOf(t, policies["everything"])
-	api := httptest.NewTLSServer(kubeChain(runner(wait), &theirs, rules))
+	api := testkit.NewTLSServer(kubeChain(runner(wait), &theirs, rules))
 	t.Cleanup(api.Close)
-	edge := httptest.NewTLSServer(newEdge(t, newHTTP1(t, runner(wait)),
+	edge := testkit.NewTLSServer(newEdge(t, newHTTP1(t, runner(wait)),
 		bridge.Observers(NewAccessLog(slog.New(slog.NewTextHandler(&log, nil))), eventsTo(&ours, rules)),
 		func(c *bridge.Config) { c.Streaming = bridge.StreamingWebSocket }))
 	t.Cleanup(edge.Close)
@@ -113,7 +113,7 @@ func TestStreamEvents(t *testing.T) {
 
 func newHTTP1(t *testing.T, h http.Handler) *httptest.Server {
 	t.Helper()
-	server := httptest.NewTLSServer(h)
+	server := testkit.NewTLSServer(h)
 	t.Cleanup(server.Close)
 	return server
 }

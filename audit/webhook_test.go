@@ -39,7 +39,7 @@ type receiver struct {
 func newReceiver(t *testing.T, fail int, wait <-chan struct{}) *receiver {
 	t.Helper()
 	r := &receiver{fail: fail, wait: wait}
-	r.Server = httptest.NewTLSServer(r)
+	r.Server = testkit.NewTLSServer(r)
 	t.Cleanup(r.Close)
 	return r
 }
@@ -152,7 +152,7 @@ func TestWebhookStrict(t *testing.T) {
 // credential to no other host.
 func TestWebhookRedirects(t *testing.T) {
 	other := newReceiver(t, 0, nil)
-	hook := &receiver{Server: httptest.NewTLSServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))}
+	hook := &receiver{Server: testkit.NewTLSServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))}
 	t.Cleanup(hook.Close)
 	e, stop := newEvents(t, "--audit-webhook-config-file="+hook.kubeconfig(t), "--audit-webhook-mode=blocking-strict", "--audit-webhook-initial-backoff=1ms")
 	defer stop()

@@ -59,7 +59,7 @@ func serveTLS(t testing.TB, h http.HandlerFunc) *httptest.Server {
 		return context.WithValue(ctx, placeKey{}, new(atomic.Value))
 	}
 	s.EnableHTTP2 = true
-	s.StartTLS()
+	testkit.StartTLS(s)
 	t.Cleanup(s.Close)
 	return s
 }

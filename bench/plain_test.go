@@ -16,9 +16,13 @@ import (
 // unit.
 func readReport(t *testing.T, args ...string) (r report, samples map[string][]float64) {
 	t.Helper()
+	edge, err := builtEdge()
+	if err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(t.TempDir(), "report.json")
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), append(args, "--json", file), &stdout, &stderr); code != exitOK {
+	if code := run(t.Context(), append(args, "--edge", edge, "--json", file), &stdout, &stderr); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, &stderr)
 	}
 	text, err := os.ReadFile(file)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/gorilla/websocket"
+
+	"edge/internal/testkit"
 )
 
 const success = "\x03" + `{"metadata":{},"status":"Success"}`
@@ -69,7 +71,7 @@ func TestSessionRefusesAnotherSubprotocol(t *testing.T) {
 }
 
 func TestRefusalIsReported(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := testkit.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not for you", http.StatusForbidden)
 	}))
 	defer server.Close()
@@ -84,7 +86,7 @@ func TestRefusalIsReported(t *testing.T) {
 // scripted starts a server and returns its address. For each session the server sends readyByte and
 // then messages, and closes the connection without a WebSocket close frame.
 func scripted(t *testing.T, subprotocol string, messages []string) target {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := testkit.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgrader := websocket.Upgrader{Subprotocols: []string{subprotocol}}
 		conn, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"edge/internal/testkit"
 )
 
 // TestIdleWatchThatEndsIsAnError checks that bench fails if a watch ends during the measurement of
@@ -37,7 +39,7 @@ func TestIdleWatchThatEndsIsAnError(t *testing.T) {
 			})
 			server := httptest.NewUnstartedServer(mux)
 			server.EnableHTTP2 = true
-			server.StartTLS()
+			testkit.StartTLS(server)
 			defer server.Close()
 			pool := x509.NewCertPool()
 			pool.AddCert(server.Certificate())

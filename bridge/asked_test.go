@@ -15,6 +15,7 @@ import (
 
 	"edge/bridge"
 	"edge/impersonate"
+	"edge/internal/testkit"
 )
 
 // ignored are requests whose Upgrade header has no meaning at their path or method. edge must treat
@@ -117,7 +118,7 @@ func TestUnasked101(t *testing.T) {
 			b, _ := io.ReadAll(early)
 			behind <- string(b)
 		}))
-		api.StartTLS() // with HTTP/1.1 only, as a proxy before an API server might have
+		testkit.StartTLS(api) // with HTTP/1.1 only, as a proxy before an API server might have
 		defer api.Close()
 		w := &world{T: t, api: api, log: new(syncBuffer)}
 		w.front(configFor(api))

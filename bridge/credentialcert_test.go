@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"edge/bridge"
+	"edge/internal/testkit"
 )
 
 // certAPI is an API server that accepts one client certificate. It checks the certificate on each
@@ -50,7 +51,7 @@ func newCertAPI(t *testing.T) *certAPI {
 	}))
 	a.EnableHTTP2 = true
 	a.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
-	a.StartTLS()
+	testkit.StartTLS(a.Server)
 	t.Cleanup(func() { a.CloseClientConnections(); a.Close() })
 	return a
 }

@@ -143,13 +143,13 @@ func finish(t *testing.T, f forwarded) {
 	}
 }
 
-// TestFanout opens 200 connections on one port-forward: some are refused, some reset, and one sends
+// TestFanout opens 100 connections on one port-forward: some are refused, some reset, and one sends
 // data that its pod never reads. All others must end with every byte delivered. edge must reset the
 // blocked connection after the hold-back time, with an empty error stream, and the session must
 // continue. The memory held for the blocked connection must stay bounded.
 func TestFanout(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
-		w.handler.SetForwardTimes(2*time.Second, time.Minute)
+		w.handler.SetForwardTimes(5*time.Second, time.Minute) // longer than the other pods, on a busy machine, do not read
 		conn := dialForward(t, dialer)
 		before := slowHeap()
 		deaf, err := forward(conn, portDeaf, 0)
@@ -166,7 +166,7 @@ func TestFanout(t *testing.T) {
 		var all sync.WaitGroup
 		// There are more connections than maxForwardSessions, so some share an upstream session.
 		slots := make(chan struct{}, 20)
-		for i := 1; i < 200; i++ {
+		for i := 1; i < 100; i++ {
 			slots <- struct{}{}
 			all.Go(func() {
 				[]func(*testing.T, httpstream.Connection, int){checkEcho, checkRefused, checkReset, checkInput}[i%4](t, conn, i)
@@ -181,7 +181,7 @@ func TestFanout(t *testing.T) {
 			t.Errorf("the error stream says %q", said)
 		}
 		deaf.data.Reset()
-		checkEcho(t, conn, 200)
+		checkEcho(t, conn, 100)
 		if !strings.Contains(w.log.String(), "held up the others") {
 			t.Error("the log does not say why a connection was reset")
 		}
@@ -386,7 +386,7 @@ func TestFanoutDrain(t *testing.T) {
 // file descriptor of edge behind.
 func TestFanoutLeavesNothing(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
-		const sessions, atOnce = 48, 6
+		const sessions, atOnce = 28, 7
 		endings := []func(conn httpstream.Connection, f forwarded){
 			func(_ httpstream.Connection, f forwarded) { finish(t, f) },
 			func(_ httpstream.Connection, f forwarded) { f.data.Reset() },

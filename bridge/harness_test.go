@@ -22,6 +22,7 @@ import (
 
 	"edge/bridge"
 	"edge/impersonate"
+	"edge/internal/testkit"
 )
 
 // edgeToken is the credential with which edge authenticates to the API server.
@@ -112,7 +113,7 @@ func serveTLS(t *testing.T, h http.Handler) *httptest.Server {
 		t.Fatal(err)
 	}
 	s.TLS = &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
-	s.StartTLS()
+	testkit.StartTLS(s)
 	t.Cleanup(func() {
 		s.CloseClientConnections()
 		s.Close()

@@ -96,35 +96,31 @@ func endingProcess(p *process) error {
 	return nil
 }
 
-// TestNothingIsLeft checks that edge keeps no goroutine and no file descriptor after a thousand
+// TestNothingIsLeft checks that edge keeps no goroutine and no file descriptor after hundreds of
 // sessions that end in various ways, on every pair of dialects. The test starts no process.
 func TestNothingIsLeft(t *testing.T) {
-	const sessions, atOnce = 1000, 16
+	const rounds, atOnce = 2, 16
 	api := (&apiServer{run: endingProcess, forward: channelPorts}).start(t)
 	var worlds []*world
 	for _, streaming := range upstreams {
 		worlds = append(worlds, newWorld(t, api, speaking(streaming)))
 	}
-	run := func(from, to int) {
-		var all sync.WaitGroup
-		slots := make(chan struct{}, atOnce)
-		for i := from; i < to; i++ {
-			slots <- struct{}{}
-			all.Go(func() {
-				defer func() { <-slots }()
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				defer cancel()
-				client := execClients[i%len(execClients)]
-				endings[i/2%len(endings)].client(ctx, t, worlds[i%2], client)
-			})
-		}
-		all.Wait()
-		for _, w := range worlds {
-			w.eventually("the end of all sessions", func() bool { return w.handler.Running() == 0 })
-		}
+	var all sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for i := range rounds * len(endings) * len(execClients) * len(worlds) {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			w, i := worlds[i%len(worlds)], i/len(worlds)
+			client, i := execClients[i%len(execClients)], i/len(execClients)
+			endings[i%len(endings)].client(ctx, t, w, client)
+		})
 	}
-	run(0, sessions)
+	all.Wait()
 	for _, w := range worlds {
+		w.eventually("the end of all sessions", func() bool { return w.handler.Running() == 0 })
 		w.handler.Close()
 		w.eventually("no socket of edge's", func() bool { return edgeSockets(t, w) == 0 })
 		w.eventually("no goroutine of a session", func() bool { return sessionGoroutines() == "" })

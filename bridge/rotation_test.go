@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/client-go/util/cert"
+
+	"edge/internal/testkit"
 )
 
 // TestCertificateRotation checks that edge stops using a connection when the credential plugin
@@ -51,7 +53,7 @@ func TestCertificateRotation(t *testing.T) {
 	}))
 	api.EnableHTTP2 = true
 	api.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
-	api.StartTLS()
+	testkit.StartTLS(api)
 	defer api.Close()
 	upstream := configFor(api)
 	upstream.ExecProvider = &clientcmdapi.ExecConfig{

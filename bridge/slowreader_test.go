@@ -24,7 +24,7 @@ import (
 
 const (
 	slowLimit = 1 << 20  // bytes of additional memory for each stalled session
-	slowOut   = 32 << 20 // bytes that a process writes
+	slowOut   = 16 << 20 // bytes that a process writes
 	slowIn    = 24 << 20 // bytes of stdin that a process is sent
 	// slowPiece is the size of a frame of stdin, in bytes. The container runtime, which runs in the
 	// same process as edge here, queues 50 frames for each session.

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"edge/bridge"
+	"edge/internal/testkit"
 )
 
 // accepts records the connections that an API server has accepted, and their states.
@@ -58,7 +59,7 @@ func sparing(t *testing.T, api *apiServer, change func(*rest.Config)) (*world, *
 	server.Config.ConnState = seen.note
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	server.TLS = &tls.Config{NextProtos: []string{"http/1.1"}, ClientAuth: tls.RequestClientCert}
-	server.StartTLS()
+	testkit.StartTLS(server)
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
@@ -248,7 +249,7 @@ func TestNoSpareOfACertificate(t *testing.T) {
 // use TLS to the proxy if the proxy's URL begins with https.
 func TestBehindProxy(t *testing.T) {
 	t.Parallel()
-	for scheme, start := range map[string]func(*httptest.Server){"http": (*httptest.Server).Start, "https": (*httptest.Server).StartTLS} {
+	for scheme, start := range map[string]func(*httptest.Server){"http": (*httptest.Server).Start, "https": testkit.StartTLS} {
 		t.Run(scheme, func(t *testing.T) {
 			proxy := httptest.NewUnstartedServer(http.HandlerFunc(tunnel))
 			start(proxy)

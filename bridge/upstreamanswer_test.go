@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"edge/internal/testkit"
 )
 
 // TestConnectionClose checks that a client which sends both "Connection: close" and an upgrade
@@ -49,7 +51,7 @@ func TestUnaskedSwitch(t *testing.T) {
 				behind <- string(b)
 			}))
 			api.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}
-			api.StartTLS()
+			testkit.StartTLS(api)
 			t.Cleanup(api.Close)
 			w := &world{T: t, log: new(syncBuffer)}
 			w.front(configFor(api))

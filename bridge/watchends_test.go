@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"edge/bridge"
+	"edge/internal/testkit"
 )
 
 // brokenWriter is the writer to a client whose Write fails with err, or writes half of the bytes.
@@ -52,7 +53,7 @@ func TestWatchLastBytes(t *testing.T) {
 				io.WriteString(conn, "7\r\nsecond\n\r\n"+tail)
 			}))
 			api.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}
-			api.StartTLS()
+			testkit.StartTLS(api)
 			t.Cleanup(api.Close)
 			w := &world{T: t, api: api, log: new(syncBuffer)}
 			w.front(configFor(api))

@@ -35,8 +35,8 @@ func TestCloseIsAnswered(t *testing.T) {
 					io.WriteString(p.out, "late")
 					return exitError(7)
 				}}).start(t), speaking(upstream))
-				session := 0
-				for _, code := range []string{"\x03\xe8", "\x03\xe9going away", "\x0f\xa0mine", ""} {
+				codes := []string{"\x03\xe8", "\x03\xe9going away", "\x0f\xa0mine", ""}
+				for _, code := range codes {
 					c := w.rawWebSocket(t, execPath, version)
 					stdin := message("\x00all of it")
 					if strings.Contains(version, "base64") {
@@ -51,11 +51,13 @@ func TestCloseIsAnswered(t *testing.T) {
 						t.Errorf("%+v", frames)
 					}
 					c.Close()
+				}
+				// each session waits until the API server, over WebSocket, has had time to accept it
+				for i := range codes {
 					if said := <-got; said != "all of it" {
 						t.Errorf("the process got %q", said)
 					}
-					session++
-					if line := w.ended(session); !strings.Contains(line, `cause="client closed the session"`) {
+					if line := w.ended(i + 1); !strings.Contains(line, `cause="client closed the session"`) {
 						t.Error(line)
 					}
 				}

@@ -92,7 +92,10 @@ func overLimit(a *arrival) bool {
 // because the filter sends them in the random order of a map. Both must also have asked whether the
 // same modes are allowed.
 func TestReviewDifferential(t *testing.T) {
-	const cases = 10_000
+	cases := 10_000
+	if testing.Short() {
+		cases = 2_000
+	}
 	const seed = 2026
 	t.Logf("seed %d", seed)
 	defer klog.CaptureState().Restore() // the next line silences klog, because the API server's code logs every invalid selector

@@ -19,6 +19,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/filters/impersonation"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/client-go/transport"
+
+	"edge/internal/testkit"
 )
 
 // somebody returns a random user that an issuer could produce, with ordinary and hostile parts in
@@ -68,7 +70,7 @@ func apiServer(t *testing.T, filter func(http.Handler) http.Handler) *httptest.S
 		filtered.ServeHTTP(w, r.WithContext(ctx))
 	}))
 	server.EnableHTTP2 = true
-	server.StartTLS()
+	testkit.StartTLS(server)
 	t.Cleanup(server.Close)
 	return server
 }

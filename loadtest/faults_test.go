@@ -64,7 +64,8 @@ func stall(in io.Reader, _ io.Writer) error {
 }
 
 // TestFaults checks that each fault of a server gives the right failure class, that the report
-// counts the failure for every session, and that loadtest fails.
+// counts the failure for every session, and that loadtest fails. If a fault ends its session at once,
+// the planned duration is so long that no session can reach its end before the fault.
 func TestFaults(t *testing.T) {
 	echoes := "exec,exec-spdy,port-forward,port-forward-spdy"
 	for _, test := range []struct {
@@ -76,7 +77,7 @@ func TestFaults(t *testing.T) {
 		{"changed byte", func(s *server) { s.echo = flip }, []string{"--mix", echoes}, classWrong},
 		{"doubled byte", func(s *server) { s.echo = double }, []string{"--mix", echoes}, classWrong},
 		{"lost bytes", func(s *server) { s.echo = swallow }, []string{"--mix", echoes}, classMissing},
-		{"early end", func(s *server) { s.echo = leave }, []string{"--mix", echoes}, classEarly},
+		{"early end", func(s *server) { s.echo = leave }, []string{"--mix", echoes, "--duration", "1h"}, classEarly},
 		{"nothing comes back", func(s *server) { s.echo = stall }, []string{"--mix", echoes, "--timeout", "1s", "--duration", "1h"}, classTimeout},
 		{"command fails", nil, []string{"--mix", "exec,exec-spdy", "--command", "sh"}, classStatus},
 		{"nothing listens", nil, []string{"--mix", "port-forward,port-forward-spdy", "--port", "8"}, classForward},
@@ -89,8 +90,8 @@ func TestFaults(t *testing.T) {
 		{"another subprotocol", func(s *server) { s.refuse = chooses("v4.channel.k8s.io") }, nil, classRefused},
 		{"killed while opening", func(s *server) { s.refuse = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) } }, []string{"--mix", echoes}, classEOF},
 		{"no answer", func(s *server) { s.refuse = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() } }, []string{"--mix", echoes, "--open-timeout", "500ms"}, classTimeout},
-		{"malformed event", func(s *server) { s.event = "{\"type\":\"ADDED\",\"object\":{\"kin\n" }, []string{"--mix", "watch"}, classEvent},
-		{"error event", func(s *server) { s.event = `{"type":"ERROR","object":{"kind":"Status"}}` + "\n" }, []string{"--mix", "watch"}, classEvent},
+		{"malformed event", func(s *server) { s.event = "{\"type\":\"ADDED\",\"object\":{\"kin\n" }, []string{"--mix", "watch", "--duration", "1h"}, classEvent},
+		{"error event", func(s *server) { s.event = `{"type":"ERROR","object":{"kind":"Status"}}` + "\n" }, []string{"--mix", "watch", "--duration", "1h"}, classEvent},
 		{"refused watch", func(s *server) { s.refuse = answers(403) }, []string{"--mix", "watch"}, "http 403"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

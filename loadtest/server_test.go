@@ -59,7 +59,7 @@ func newServer(t *testing.T) *server {
 	s.conns = &connections{Listener: s.front.Listener}
 	s.front.Listener = s.conns
 	s.plain = strings.TrimPrefix(inner.URL, "http://")
-	s.front.StartTLS()
+	testkit.StartTLS(s.front)
 	t.Cleanup(func() {
 		s.kill()
 		s.front.Close()

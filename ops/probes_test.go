@@ -97,7 +97,7 @@ func run(t *testing.T, a *ops.APIServer, want string) {
 // if edge needs its credential, 401.
 func TestAPIServer(t *testing.T) {
 	var code atomic.Int32
-	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	api := testkit.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/readyz" || r.Header.Get("Authorization") != "Bearer of-edge" {
 			t.Error(r.URL.Path, "with", r.Header["Authorization"])
 		}
@@ -140,7 +140,7 @@ func TestAnotherConnectionIsAsked(t *testing.T) {
 			conns.Store(c.RemoteAddr().String(), accepted.Add(1) == 1)
 		}
 	}
-	api.StartTLS()
+	testkit.StartTLS(api)
 	defer api.Close()
 	a := checkOf(t, api, true, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -173,7 +173,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 		t.Error("asked elsewhere, with", r.Header["Authorization"])
 	}))
 	defer elsewhere.Close()
-	api := httptest.NewTLSServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
+	api := testkit.NewTLSServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
 	defer api.Close()
 	run(t, checkOf(t, api, true, slog.New(slog.DiscardHandler)), "")
 }
@@ -184,7 +184,7 @@ func TestRefusalIsToldAtOnce(t *testing.T) {
 	for code, rounds := range map[int32]int32{401: 1, 502: 3} {
 		var answer, asked atomic.Int32
 		answer.Store(200)
-		api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		api := testkit.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodGet && answer.Load() == code {
 				asked.Add(1)
 			}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"edge/internal/testkit"
 )
 
 // TestAuditFlags checks that audit events reach a file and a webhook, as the policy requires. The
@@ -25,7 +27,7 @@ func TestAuditFlags(t *testing.T) {
 		posted.Add(int64(strings.Count(string(body), `"requestURI":"/api`)))
 	}))
 	hook.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	hook.StartTLS()
+	testkit.StartTLS(hook)
 	defer hook.Close()
 	file := filepath.Join(b.dir, "audit.log")
 	policy := b.file("policy.yaml", `

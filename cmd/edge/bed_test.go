@@ -52,6 +52,10 @@ type bed struct {
 func newBed(t *testing.T) *bed {
 	t.Helper()
 	b := &bed{T: t, dir: t.TempDir()}
+	// edge generates an RSA key if its folder has none, which with -race needs seconds of CPU
+	crt, key := testkit.ServerPair()
+	b.file("edge.crt", string(crt))
+	b.file("edge.key", string(key))
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -66,13 +70,13 @@ func newBed(t *testing.T) *bed {
 		json.NewEncoder(w).Encode(document)
 	}))
 	b.issuer.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	b.issuer.StartTLS()
+	testkit.StartTLS(b.issuer)
 	t.Cleanup(b.issuer.Close)
 	b.api = httptest.NewUnstartedServer(http.HandlerFunc(b.serveAPI))
 	b.api.EnableHTTP2 = true
 	b.api.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	b.api.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
-	b.api.StartTLS()
+	testkit.StartTLS(b.api)
 	t.Cleanup(b.api.Close)
 	return b
 }

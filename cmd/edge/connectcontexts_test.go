@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +35,7 @@ func newContexts(t *testing.T) contexts {
 	c := contexts{dir: t.TempDir()}
 	c.file, c.marker = filepath.Join(c.dir, "kubeconfig"), filepath.Join(c.dir, "plugin-ran")
 	cluster := func(name string) string {
-		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		server := testkit.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "%s %s %s", name, r.Header.Get("Authorization"), r.Header.Get("Impersonate-User"))
 		}))
 		t.Cleanup(server.Close)

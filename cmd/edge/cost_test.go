@@ -155,7 +155,7 @@ func newCosts(b *testing.B) *costs {
 	if c.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: signing}, nil); err != nil {
 		b.Fatal(err)
 	}
-	c.issuer = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c.issuer = testkit.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var document any = jose.JSONWebKeySet{Keys: []jose.JSONWebKey{signing.Public()}}
 		if r.URL.Path != "/keys" {
 			document = map[string]any{"issuer": c.issuer.URL, "jwks_uri": c.issuer.URL + "/keys"}
@@ -165,7 +165,7 @@ func newCosts(b *testing.B) *costs {
 	b.Cleanup(c.issuer.Close)
 	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
 	api.EnableHTTP2 = true
-	api.StartTLS()
+	testkit.StartTLS(api)
 	b.Cleanup(api.Close)
 	c.upstream = &rest.Config{Host: api.URL, BearerToken: "of-edge", TLSClientConfig: rest.TLSClientConfig{CAData: testkit.PEM(api.Certificate())}}
 
@@ -220,7 +220,7 @@ func (c *costs) serve(identify func(*http.Request) (impersonate.Identity, error)
 	c.Cleanup(handler.Close)
 	edge := httptest.NewUnstartedServer(handler)
 	edge.EnableHTTP2 = true
-	edge.StartTLS()
+	testkit.StartTLS(edge)
 	c.Cleanup(edge.Close)
 	return edge
 }

@@ -176,8 +176,8 @@ jwt:
 	"tls-private-key-file": func(b *bed) { b.expectCertificate("--tls-cert-file=%s", "--tls-private-key-file=%s", "") },
 	"tls-sni-cert-key":     func(b *bed) { b.expectCertificate("--tls-sni-cert-key=%s,%s:special.example", "", "special.example") },
 	"tls-cipher-suites": func(b *bed) {
-		e := b.serve("--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384")
-		for suite, want := range map[uint16]bool{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: true, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: false} {
+		e := b.serve("--tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384")
+		for suite, want := range map[uint16]bool{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: true, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: false} {
 			if _, err := e.certificate(&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}}); (err == nil) != want {
 				b.Error(tls.CipherSuiteName(suite), err)
 			}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"edge/internal/testkit"
 )
 
 const (
@@ -64,7 +66,7 @@ func TestRequestsLeaveNothing(t *testing.T) {
 	defer func() { cancel(); <-done; p.handler.Close(); p.credential.Close() }()
 	server := httptest.NewUnstartedServer(p.handler)
 	server.EnableHTTP2 = true
-	server.StartTLS()
+	testkit.StartTLS(server)
 	defer server.Close()
 	for end := time.Now().Add(bedPatience); p.ready() != nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"edge/internal/testkit"
 	"edge/streams"
 )
 
@@ -15,7 +16,7 @@ import (
 // crypto/tls makes it.
 func TestCloseWhileStuck(t *testing.T) {
 	s := httptest.NewUnstartedServer(nil)
-	s.StartTLS()
+	testkit.StartTLS(s)
 	cert := s.TLS.Certificates
 	s.Close()
 	conn, peer := loopback(t)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"edge/internal/testkit"
 	"edge/streams"
 )
 
@@ -32,7 +33,7 @@ func TestRouse(t *testing.T) {
 			// The client does not verify httptest's certificate, which has no matching name.
 			client := tls.Client(cut, &tls.Config{InsecureSkipVerify: true})
 			s := httptest.NewUnstartedServer(nil)
-			s.StartTLS()
+			testkit.StartTLS(s)
 			defer s.Close()
 			seen := &countedPoll{pollConn: c}
 			server := tls.Server(seen, &tls.Config{Certificates: s.TLS.Certificates})

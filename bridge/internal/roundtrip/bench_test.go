@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"edge/bridge/internal/roundtrip"
+	"edge/internal/testkit"
 )
 
 // BenchmarkGET measures a small GET on an open connection, including the server. It compares edge's
@@ -17,7 +18,7 @@ import (
 func BenchmarkGET(b *testing.B) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") }))
 	s.EnableHTTP2 = true
-	s.StartTLS()
+	testkit.StartTLS(s)
 	defer s.Close()
 	other := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableCompression: true}
 	must(http2.ConfigureTransports(other))

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // certificate is the test servers' certificate. Clients do not verify it.
 var certificate = func() tls.Certificate {
 	s := httptest.NewUnstartedServer(nil)
-	s.StartTLS()
+	testkit.StartTLS(s)
 	defer s.Close()
 	return s.TLS.Certificates[0]
 }()

@@ -180,7 +180,7 @@ func TestProxies(t *testing.T) {
 		for _, h2 := range []bool{false, true} {
 			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
 			s.EnableHTTP2 = h2
-			s.StartTLS()
+			testkit.StartTLS(s)
 			defer s.Close()
 			var asked atomic.Int32
 			p := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -205,7 +205,7 @@ func TestProxies(t *testing.T) {
 				io.Copy(down, up)
 			}))
 			if secure {
-				p.StartTLS()
+				testkit.StartTLS(p)
 			} else {
 				p.Start()
 			}

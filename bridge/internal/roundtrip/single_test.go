@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"edge/bridge/internal/roundtrip"
+	"edge/internal/testkit"
 )
 
 // without starts a server that has no HTTP/2, with http/1.1 in ALPN or without ALPN. It also
@@ -34,7 +35,7 @@ func without(t *testing.T, alpn bool, h http.HandlerFunc) (*httptest.Server, *at
 		s.Start()
 		s.URL = strings.Replace(s.URL, "http:", "https:", 1)
 	} else {
-		s.StartTLS()
+		testkit.StartTLS(s)
 	}
 	t.Cleanup(s.Close)
 	return s, opened

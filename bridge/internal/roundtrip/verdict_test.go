@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"edge/bridge/internal/roundtrip"
+	"edge/internal/testkit"
 )
 
 // TestVerdicts checks a server that refuses, resets or drops the first or second request of its
@@ -151,7 +152,7 @@ func TestRotatedConnections(t *testing.T) {
 		}
 	}))
 	s.EnableHTTP2 = true
-	s.StartTLS()
+	testkit.StartTLS(s)
 	defer s.Close()
 	k := roundtrip.NewKeeper(newTransport(t, s.URL))
 	var work sync.WaitGroup

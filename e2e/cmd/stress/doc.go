@@ -7,10 +7,10 @@
 //	make stress STRESSFLAGS=--list                    # prints the results of earlier runs
 //
 // In a round, the tests of every package run once at each of -cpu 1, 2 and 4, in a shuffled order
-// and with the race detector. The end-to-end tests in endtoend.go run once per round. As many
-// packages run at a time as there are cores, together with two busy loops. The package with the
-// fewest runs goes first, so that all packages have a similar number of rounds when the budget
-// ends. Then no run starts any more, but the runs that have started finish.
+// and with the race detector, with -short and -parallel=8. The end-to-end tests in endtoend.go run
+// once per round. As many packages run at a time as there are cores, together with two busy loops.
+// The package with the fewest runs goes first, so that all packages have a similar number of rounds
+// when the budget ends. Then no run starts any more, but the runs that have started finish.
 //
 // The results of a package are stored in the testbed's cache, in stress/, under the digest of the
 // package's test binary. For the end-to-end tests the digest includes edge's binary. A package

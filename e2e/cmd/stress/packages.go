@@ -26,6 +26,11 @@ type suite struct {
 // cpus are the values of the flag -cpu with which each round runs the tests of a package.
 var cpus = []int{1, 2, 4}
 
+// unitArgs are the test flags of all packages but endToEndPackage. With -short, tests that compare
+// edge with a reference on many inputs take a part of these: their result does not depend on time.
+// Many tests wait for edge's timers, so more tests run in parallel than there are cores.
+var unitArgs = []string{"-test.short", "-test.parallel=8"}
+
 // findSuites lists the packages that have tests in a Go module.
 func findSuites(ctx context.Context, module string) ([]suite, error) {
 	list, err := goCommand(ctx, module, "list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}\t{{.Dir}}{{end}}", "./...")
@@ -35,7 +40,7 @@ func findSuites(ctx context.Context, module string) ([]suite, error) {
 	var suites []suite
 	for line := range strings.Lines(list) {
 		if name, dir, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {
-			suites = append(suites, suite{name: name, dir: dir, cpus: cpus})
+			suites = append(suites, suite{name: name, dir: dir, args: unitArgs, cpus: cpus})
 		}
 	}
 	return suites, nil
