@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,11 +134,18 @@ func TestNodesProxyExec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// authorized is a part of the API server's error after it has authorized the request: its proxy
-	// does not connect to the loopback address, which is the address of the testbed's node.
-	const authorized = "address not allowed"
-	if got := raw(ctx, t, own, "GET", nodeExec, askWebSocket("v4.channel.k8s.io")...); !strings.Contains(got.status().Message, authorized) {
-		t.Fatalf("the API server itself: %v, want the error that follows a successful authorization; otherwise this test proves nothing", got)
+	// reached is the kubelet's answer to an exec that the API server has authorized. The API server
+	// sends an upgrade to a node without its query, so the kubelet misses the parameters. A
+	// port-forward needs none.
+	const reached = "you must specify at least 1 of stdin, stdout, stderr"
+	if got := raw(ctx, t, own, "GET", nodeExec, askWebSocket("v4.channel.k8s.io")...); !strings.Contains(string(got.body), reached) {
+		t.Fatalf("the API server itself: %v, want the kubelet's answer %q; otherwise this test proves nothing", got, reached)
+	}
+	nodeForward := "/api/v1/nodes/" + node + "/proxy/portForward/" + cluster.Namespace + "/shell"
+	forward := slices.Clone(askSPDY)
+	forward[2] = "X-Stream-Protocol-Version: portforward.k8s.io"
+	if got := raw(ctx, t, own, "GET", nodeForward, forward...); got.code != http.StatusSwitchingProtocols {
+		t.Fatalf("the API server itself: port-forward: %v, want 101; otherwise this test proves nothing", got)
 	}
 
 	a := attack(t, cluster.New)
@@ -145,9 +153,9 @@ func TestNodesProxyExec(t *testing.T) {
 	admin := a.as(minted(t, idp, map[string]any{"preferred_username": "kubeletadmin", "groups": []string{"kubeletadmins"}}))
 	for uri, resource := range map[string]string{
 		nodeExec: "nodes",
-		"/api/v1/nodes/https:" + node + ":10250/proxy" + exec:                                               "nodes",
-		"/api/v1/nodes/" + node + "/proxy/attach/" + cluster.Namespace + "/shell/main?output=1":             "nodes",
-		"/api/v1/nodes/" + node + "/proxy/portForward/" + cluster.Namespace + "/shell?port=8080":            "nodes",
+		"/api/v1/nodes/https:" + node + ":10250/proxy" + exec:                                   "nodes",
+		"/api/v1/nodes/" + node + "/proxy/attach/" + cluster.Namespace + "/shell/main?output=1": "nodes",
+		nodeForward: "nodes",
 		"/api/v1/nodes/" + node + "/proxy/run/" + cluster.Namespace + "/shell/main?cmd=true":                "nodes",
 		"/api/v1/nodes/" + node + "/proxy/exec/" + cluster.Namespace + "/shell/some-uid/main?command=true":  "nodes",
 		podsURI + "/https:shell:10250/proxy" + exec:                                                         "pods",
@@ -188,8 +196,11 @@ func TestNodesProxyExec(t *testing.T) {
 		if method == "GET" {
 			lines = askWebSocket("v4.channel.k8s.io")
 		}
-		if got := raw(ctx, t, admin, method, nodeExec, lines...); !strings.Contains(got.status().Message, authorized) {
-			t.Errorf("%s by a user with create: %v, want the API server's own answer", method, got)
+		if got := raw(ctx, t, admin, method, nodeExec, lines...); !strings.Contains(string(got.body), reached) {
+			t.Errorf("%s by a user with create: %v, want %q", method, got, reached)
+		}
+		if got := raw(ctx, t, admin, method, nodeForward, forward...); got.code != http.StatusSwitchingProtocols {
+			t.Errorf("%s of a port-forward by a user with create: %v, want 101", method, got)
 		}
 	}
 }

@@ -190,7 +190,7 @@ func TestIssuerMixup(t *testing.T) {
 		"upper case":           minted(t, idp, map[string]any{"iss": strings.ToUpper(idp.URL)}),
 		"a list":               minted(t, idp, map[string]any{"iss": []string{idp.URL}}),
 		"no issuer":            minted(t, idp, map[string]any{"iss": nil}),
-		"localhost":            minted(t, idp, map[string]any{"iss": strings.Replace(idp.URL, "127.0.0.1", "localhost", 1)}),
+		"localhost":            minted(t, idp, map[string]any{"iss": strings.Replace(idp.URL, bed.Address, "localhost", 1)}),
 	})
 	checkAccepted(t, a, "one audience of many", minted(t, idp, map[string]any{"aud": []string{issuer.OtherClientID, issuer.ClientID}}))
 }

@@ -32,7 +32,7 @@ var matrixClients = []client{
 	spdyKubectl("1.20", 10), spdyKubectl("1.24", 10), spdyKubectl("1.28", 10), spdyKubectl("1.29", 10),
 	connectedKubectl("1.20", 10), connectedKubectl("1.24", 100), connectedKubectl("1.28", 10), connectedKubectl("1.29", 10),
 	halfwayKubectl("1.29", 10),
-	kubectl("1.31", 10), kubectl("1.33", 10), kubectl("1.35", 10), kubectl("1.36", 100),
+	kubectl("1.31", 10), kubectl("1.33", 10), kubectl("1.35", 10), kubectl("1.36", 10), kubectl("1.37", 100),
 	{family: "Python", release: "22.6", verbs: pythonVerbs},
 	{family: "client-node", release: "1.4", verbs: jsVerbs},
 	{family: "Java, OkHttp", release: "3.13", verbs: javaVerbs},
@@ -76,7 +76,7 @@ func halfwayKubectl(release string, megabytes int) client {
 func connectedKubectl(release string, megabytes int) client {
 	c := kubectl(release, megabytes)
 	c.how = "`edge connect`"
-	c.paths = []string{balanced, nginx}
+	c.paths = []string{balanced, nginx, inPods}
 	c.prepare = func(ctx context.Context, tr *trial) (err error) {
 		tr.k, err = bed.Kubectl(release, tr.file).ThroughConnect(ctx)
 		return err
@@ -114,8 +114,8 @@ type place struct {
 // places are the pairs of cluster and path that the matrix tests. Each entry differs from the entry
 // before it in the cluster and in the path.
 var places = []place{
-	{cluster.New, direct}, {cluster.Old, balanced}, {cluster.New, nginx},
-	{cluster.Old, direct}, {cluster.New, balanced}, {cluster.Old, nginx},
+	{cluster.New, direct}, {cluster.Old, balanced}, {cluster.New, nginx}, {cluster.Old, inPods},
+	{cluster.New, balanced}, {cluster.Old, direct}, {cluster.New, inPods}, {cluster.Old, nginx},
 }
 
 // clientsAt returns the clients that run at each place (a cluster and a path to it). If whole is
@@ -155,7 +155,7 @@ func TestPartOfMatrix(t *testing.T) {
 			t.Errorf("%s: on clusters %v, paths %v", c.name(), clusters, ways)
 		}
 	}
-	for _, path := range []string{balanced, nginx} {
+	for _, path := range []string{balanced, nginx, inPods} {
 		kinds := map[string]bool{}
 		for _, c := range slices.Concat(at[place{cluster.New, path}], at[place{cluster.Old, path}]) {
 			switch {

@@ -76,7 +76,7 @@ func TestConnectContexts(t *testing.T) {
 		}
 		return clients.RunCommand(ctx, cmd, strings.NewReader(stdin))
 	}
-	for _, version := range []string{connectVersion, "1.36"} {
+	for _, version := range []string{connectVersion, "1.37"} {
 		t.Run("kubectl "+version, func(t *testing.T) {
 			kubectl, plain := bed.Bin.Kubectl[version], bed.Kubectl(version, file)
 			for _, command := range []string{"get-contexts", "current-context", "get-users"} {

@@ -235,8 +235,8 @@ func TestCORSPatternsAgainstAPIServer(t *testing.T) {
 		`^https://a\.example$`, `//a\.example(:|$)`, "^null$", "a^:", ".*", "https", `a\.example$`, `//a\.example`, "^https", "^(a$", `"",^a$`,
 	} {
 		flag := "--cors-allowed-origins=" + pattern
-		theirs := says(flag, "in --cors-allowed-origins", bed.Bin.APIServer, "--etcd-servers=http://127.0.0.1:1", "--cert-dir="+dir) ||
-			says(flag, "--cors-allowed-origins has", bed.Bin.APIServer, "--etcd-servers=http://127.0.0.1:1", "--cert-dir="+dir)
+		theirs := says(flag, "in --cors-allowed-origins", bed.Bin.New.APIServer, "--etcd-servers=http://127.0.0.1:1", "--cert-dir="+dir) ||
+			says(flag, "--cors-allowed-origins has", bed.Bin.New.APIServer, "--etcd-servers=http://127.0.0.1:1", "--cert-dir="+dir)
 		ours := says(flag, "CORS allowed origin", program, "serve", "--server=https://127.0.0.1:1", "--token=x", "--token-passthrough",
 			"--tls-cert-file="+filepath.Join(dir, "none"), "--tls-private-key-file="+filepath.Join(dir, "none"))
 		if ours != theirs {

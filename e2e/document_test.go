@@ -16,8 +16,8 @@ const documentHead = `# Compatibility
 What real clients do through edge. ` + "`make matrix UPDATE=1`" + ` writes this page. ` + "`make matrix`" + ` fails if its results differ from this
 page. ` + "`make test`" + ` does the same with a part of the matrix.
 
-Each cell applies to two clusters: Kubernetes 1.36 with its defaults, and the same release with the feature gates off that were
-added since 1.30, so that its API server refuses WebSocket v5 and tunnelled port-forward.
+Each cell applies to two clusters with their defaults: Kubernetes 1.37, and Kubernetes 1.29, whose API server refuses WebSocket v5
+and tunnelled port-forward.
 
 - **yes**: it works. The test compares the exit code, the output, the size of the terminal and the hash of copied files.
 - **error with advice**: it cannot work, because the client supports only SPDY and the load balancer does not. The client fails and
@@ -115,7 +115,7 @@ func TestSheet(t *testing.T) {
 		t.Error(err)
 	}
 	for _, result := range []string{resultExplained, "a failure"} {
-		part := results{rows: []row{{Path: nginx, Client: "kubectl 1.36", Verb: "attach", Result: result, Message: "edge: never"}}}
+		part := results{rows: []row{{Path: nginx, Client: "kubectl 1.37", Verb: "attach", Result: result, Message: "edge: never"}}}
 		if err := part.sheet().check(written); err == nil || part.whole() {
 			t.Errorf("%s: want a difference and a partial matrix; whole: %v", result, part.whole())
 		}

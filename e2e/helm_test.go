@@ -99,7 +99,8 @@ func (r *release) gone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	maps, err := core.ConfigMaps(r.namespace).List(ctx, all)
+	// the certificate of the API server's CA is in every namespace
+	maps, err := core.ConfigMaps(r.namespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name!=" + cluster.RootCA})
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func TestPythonBehindKubectlProxy(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				// By default, kubectl proxy itself refuses exec, so switch its filter off.
-				cmd := s.kubectl(t, path, "1.36", "alice").Command(ctx, "proxy", "--port=0", "--disable-filter=true")
+				cmd := s.kubectl(t, path, "1.37", "alice").Command(ctx, "proxy", "--port=0", "--disable-filter=true")
 				out, err := cmd.StdoutPipe()
 				if err == nil {
 					err = run.Start(cmd)

@@ -76,7 +76,7 @@ func TestMatrix(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		seats := make(chan struct{}, clientsAtOnce)
 		var running sync.WaitGroup
-		for _, path := range paths {
+		for _, path := range matrixPaths {
 			for _, c := range at[place{s.cluster.Kind, path}] {
 				seats <- struct{}{}
 				running.Go(func() {

@@ -101,7 +101,7 @@ func TestNotRunning(t *testing.T) {
 			{"attach", halfDone, "-c", doneContainer},
 			{"exec", cluster.LostPod, "--", "true"},
 		} {
-			for j, version := range []string{"1.31", "1.33", "1.35", "1.36"} {
+			for j, version := range []string{"1.31", "1.33", "1.35", "1.37"} {
 				past := run(bed.Kubectl(version, file), args)
 				if past.Code == 0 || len(past.Stderr) == 0 {
 					t.Fatalf("kubectl %s, without edge: %q: code %d, %s", version, args, past.Code, past.Stderr)

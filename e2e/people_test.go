@@ -30,7 +30,7 @@ import (
 const peopleNamespace = "people"
 
 // peopleVersion is the version of kubectl in the tests of everyday commands: the newest.
-const peopleVersion = "1.36"
+const peopleVersion = "1.37"
 
 // desk is the name of the pod in the tests of everyday commands. It serves a web page "blob" of
 // deskBytes bytes.

@@ -20,7 +20,7 @@ const (
 // release share a row.
 func (s *sheet) summary() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| client | %s |\n|%s\n", strings.Join(paths, " | "), strings.Repeat("---|", 1+len(paths)))
+	fmt.Fprintf(&b, "| client | %s |\n|%s\n", strings.Join(matrixPaths, " | "), strings.Repeat("---|", 1+len(matrixPaths)))
 	for i := 0; i < len(matrixClients); {
 		c := matrixClients[i]
 		var releases []string
@@ -36,7 +36,7 @@ func (s *sheet) summary() string {
 // line returns the row of a client in the README's compatibility table, with one cell per path.
 func (s *sheet) line(c client) string {
 	var short []string
-	for _, path := range paths {
+	for _, path := range matrixPaths {
 		short = append(short, s.short(c, path))
 	}
 	return strings.Join(short, " | ")

@@ -28,6 +28,7 @@ var pathTitles = map[string]string{
 	direct:   "Directly",
 	balanced: "Through a load balancer",
 	nginx:    "Through nginx",
+	inPods:   "Through a load balancer to edge in pods",
 }
 
 const messagesTitle = "Messages of \"error with advice\""
@@ -110,7 +111,7 @@ func add(list []string, item string) []string {
 // markdown returns the tables and the messages of docs/compatibility.md.
 func (s *sheet) markdown() string {
 	var b strings.Builder
-	for _, path := range paths {
+	for _, path := range matrixPaths {
 		fmt.Fprintf(&b, "\n## %s\n", pathTitles[path])
 		takes := slices.DeleteFunc(slices.Clone(matrixClients), func(c client) bool { return !c.takes(path) })
 		for _, group := range kin(takes) {

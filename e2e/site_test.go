@@ -3,9 +3,11 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +24,8 @@ type site struct {
 	edge    *testbed.Edge
 	alb     *network.LoadBalancer
 	nginx   *network.LoadBalancer
+	// load balancer in front of an edge that runs in the cluster's own pods; nil: there is none
+	pods *network.TargetGroup
 }
 
 // The paths from a client to edge. Only the direct path supports SPDY.
@@ -32,6 +36,20 @@ const (
 )
 
 var paths = []string{direct, balanced, nginx}
+
+// inPods is the path through a load balancer to an edge that runs in the cluster's own pods. On the
+// other paths edge runs beside the cluster.
+const inPods = "pods"
+
+// matrixPaths are the paths of the compatibility matrix.
+var matrixPaths = append(slices.Clone(paths), inPods)
+
+// edgeReplicas is the number of pods in which edge runs.
+const edgeReplicas = 3
+
+// deregistrationDelay is how long a pod of edge keeps its connections after the load balancer has
+// deregistered it.
+const deregistrationDelay = 30 * time.Second
 
 // opsNamespace is the namespace of the user bob. The user alice has cluster.Namespace.
 const opsNamespace = "ops"
@@ -58,24 +76,37 @@ func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
 			return nil, err
 		}
 	}
-	// give this machine an address in the pods' network; without that address, the API server's
-	// requests to a pod would leave the machine
-	if err := s.cluster.ReachPods(ctx); err != nil {
+	if err := s.cluster.StartLostPod(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.cluster.StartLostPod(ctx); err != nil {
+	if err := s.startPods(ctx); err != nil {
 		return nil, err
 	}
 	return s, grant(ctx, s.cluster)
 }
+
+// startPods runs edge in the cluster's own pods, behind a load balancer.
+func (s *site) startPods(ctx context.Context) error {
+	if err := s.cluster.StartServices(ctx); err != nil {
+		return err
+	}
+	err := bed.StartEdgePods(ctx, testbed.EdgePodsOptions{Cluster: s.cluster, Issuer: idp, Replicas: edgeReplicas, Args: edgeArgs()})
+	if err != nil {
+		return err
+	}
+	s.pods, err = bed.StartTargetGroup(ctx, s.cluster, testbed.EdgeNamespace, testbed.EdgeService, testbed.EdgePort, deregistrationDelay)
+	return err
+}
+
+// edgeArgs are the arguments of every site's edge.
+func edgeArgs() []string { return []string{tenantOnly, "--allowed-origins=" + console.URL} }
 
 // frontFor starts an edge for a cluster, and both load balancers in front of edge. upstream is the
 // API server that edge uses; empty: the cluster's first one.
 func frontFor(ctx context.Context, c *cluster.Cluster, upstream cluster.Access) (*site, error) {
 	s := &site{cluster: c}
 	var err error
-	args := []string{tenantOnly, "--allowed-origins=" + console.URL}
-	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: c, Issuer: idp, Upstream: upstream, Args: args}); err != nil {
+	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: c, Issuer: idp, Upstream: upstream, Args: edgeArgs()}); err != nil {
 		return nil, err
 	}
 	if s.alb, err = bed.StartALB(ctx, s.edge.Addr); err != nil {
@@ -144,6 +175,8 @@ func (s *site) access(path, token string) cluster.Access {
 		return s.alb.Access(token)
 	case nginx:
 		return s.nginx.Access(token)
+	case inPods:
+		return s.pods.Access(token)
 	default:
 		return s.edge.Access(token)
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/rawclient"
@@ -64,28 +66,24 @@ const (
 )
 
 // prepareOthers creates a service for the pod "shell", a ConfigMap to watch, and a pod with a log.
-// It also creates the service's Endpoints object, because the cluster has no controller manager
-// that would do so.
 func prepareOthers(t *testing.T, s *site) {
 	t.Helper()
 	ctx, core := t.Context(), s.cluster.Client.CoreV1()
-	shell, err := core.Pods(cluster.Namespace).Get(ctx, "shell", metav1.GetOptions{})
+	_, err := core.Services(cluster.Namespace).Create(ctx, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "echo"},
+		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "shell"}, Ports: []corev1.ServicePort{{Port: 8081}}},
+	}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	echo := metav1.ObjectMeta{Name: "echo"}
-	port := []corev1.ServicePort{{Port: 8081}}
-	if _, err := core.Services(cluster.Namespace).Create(ctx, &corev1.Service{ObjectMeta: echo, Spec: corev1.ServiceSpec{Ports: port}}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	//nolint:staticcheck // SA1019: the API server's proxy for Services reads Endpoints
-	_, err = core.Endpoints(cluster.Namespace).Create(ctx, &corev1.Endpoints{ObjectMeta: echo, Subsets: []corev1.EndpointSubset{{
-		Addresses: []corev1.EndpointAddress{{IP: shell.Status.PodIP, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: cluster.Namespace, Name: "shell"}}},
-		Ports:     []corev1.EndpointPort{{Port: 8081}},
-	}}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	eventually(ctx, t, patience, "an endpoint of the service", func(ctx context.Context) error {
+		of := metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=echo"}
+		slices, err := s.cluster.Client.DiscoveryV1().EndpointSlices(cluster.Namespace).List(ctx, of)
+		if err == nil && (len(slices.Items) == 0 || len(slices.Items[0].Endpoints) == 0) {
+			err = errors.New("there is none yet")
+		}
+		return err
+	})
 	watched := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "watched"}}
 	if _, err := core.ConfigMaps(cluster.Namespace).Create(ctx, watched, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

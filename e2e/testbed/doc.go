@@ -5,7 +5,7 @@
 // needs root.
 //
 //	tb, err := testbed.Open(ctx, os.Stderr, binaries.Clients)  // finds or builds the programs
-//	defer tb.Close()  // removes every process, mount, bridge, cgroup and file
+//	defer tb.Close()  // removes every process, mount, cable, cgroup, address and file
 //	on, err := tb.StartCluster(ctx, cluster.Old)
 //	idp, err := tb.StartIssuer(ctx)
 //	edge, err := tb.StartEdge(ctx, testbed.EdgeOptions{Cluster: on, Issuer: idp})
@@ -14,7 +14,7 @@
 //	kc, err := tb.Kubeconfig(alb.Access(token))
 //	out, err := tb.Kubectl("1.29", kc).Run(ctx, "get", "pods")
 //
-// If a run of the testbed is killed, it leaves only files, a bridge and empty cgroups behind, which
+// If a run of the testbed is killed, it leaves only files, an address and empty cgroups behind, which
 // do no harm. The process that owns a state folder holds a lock on it. [Clean], which [Open] calls,
 // removes each state folder whose owner has ended.
 //

@@ -43,7 +43,7 @@ func makeState() (dir, id string, unown func(), err error) {
 	return dir, id, func() { lock.Close() }, nil
 }
 
-// Clean removes the state folders, mounts, bridges and cgroups of earlier runs that were killed. It
+// Clean removes the state folders, mounts, cables, cgroups and addresses of earlier runs that were killed. It
 // does not touch the runs of processes that still exist.
 func Clean() error {
 	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), statePrefix+"????????"))
@@ -70,10 +70,34 @@ func Clean() error {
 	return errors.Join(errs...)
 }
 
-// removeState removes the state folder of a run, and the mounts, bridges and cgroups that can
-// outlive the run's processes.
+// removeState removes the state folder of a run, and the mounts, cables, cgroups and the address that
+// can outlive the run's processes.
 func removeState(dir, id string) error {
-	return errors.Join(cluster.RemoveRemains(id), os.RemoveAll(dir))
+	return errors.Join(cluster.RemoveRemains(id), releaseAddress(dir), os.RemoveAll(dir))
+}
+
+// addressFile is the file in the state folder that contains the run's address.
+const addressFile = "address"
+
+// claimAddress gets an address for the run and notes it in the state folder.
+func claimAddress(dir string) (string, error) {
+	address, err := run.ClaimAddress()
+	if err != nil {
+		return "", err
+	}
+	return address, os.WriteFile(filepath.Join(dir, addressFile), []byte(address), 0o644)
+}
+
+// releaseAddress removes the run's address. It does nothing if the run has none.
+func releaseAddress(dir string) error {
+	address, err := os.ReadFile(filepath.Join(dir, addressFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return run.ReleaseAddress(string(address))
 }
 
 func modTime(path string) time.Time {

@@ -59,10 +59,15 @@ func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed,
 		Clients:  clients.Clients{Run: r},
 		unown:    unown,
 	}
-	if tb.CA, err = pki.NewAuthority("edge testbed " + id); err != nil {
+	tb.CA, err = pki.NewAuthority("edge testbed " + id)
+	if err == nil {
+		r.Address, err = claimAddress(dir)
+	}
+	if err != nil {
 		tb.Close()
 		return nil, err
 	}
+	tb.CA.Names = []string{r.Address}
 	return tb, nil
 }
 

@@ -23,7 +23,7 @@ func main() {
 
 func run(ctx context.Context, once bool) (code int) {
 	start := time.Now()
-	tb, err := testbed.Open(ctx, os.Stderr, binaries.Clusters)
+	tb, err := testbed.Open(ctx, os.Stderr, binaries.Old)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

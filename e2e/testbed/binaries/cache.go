@@ -23,6 +23,7 @@ type part struct {
 	recipe string // folder with the files that define how the part is made, such as go.mod
 	// arguments of the build; the part's key is a hash of these and of the files in the recipe
 	args []string
+	env  []string // additional environment of the build; the key depends on it too
 
 	// The function make makes the part in the folder out, which exists and is empty when make is
 	// called.
@@ -98,7 +99,7 @@ func (c *cache) ensure(ctx context.Context, p part) (string, error) {
 // key returns a hash over everything that determines the part's content, as 16 hexadecimal digits.
 func (p part) key() (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s/%s %s\n%q\n", runtime.GOOS, runtime.GOARCH, runtime.Version(), p.args)
+	fmt.Fprintf(h, "%s/%s %s\n%q\n%q\n", runtime.GOOS, runtime.GOARCH, runtime.Version(), p.args, p.env)
 	// ReadDir sorts the entries by file name, so the hash depends only on the files
 	entries, err := os.ReadDir(p.recipe)
 	if err != nil {

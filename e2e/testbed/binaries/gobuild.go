@@ -34,6 +34,7 @@ func goBuild(ctx context.Context, p part, out string, t *ticker) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = p.recipe
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false")
+	cmd.Env = append(cmd.Env, p.env...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ func (noNames) Resolve(ctx context.Context, name string) (context.Context, net.I
 }
 
 // serveSOCKS serves SOCKS5 (RFC 1928) on a Unix socket until the run ends. A client can connect to
-// ports of 127.0.0.1 only.
+// ports of 127.0.0.1 and of the run's address only.
 func (c *Clients) serveSOCKS(socket string) error {
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -95,7 +95,7 @@ func (c *Clients) serveSOCKS(socket string) error {
 	}
 	c.OnClose(func() { l.Close() })
 	server := socks5.NewServer(socks5.WithResolver(noNames{}), socks5.WithDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if host, _, err := net.SplitHostPort(addr); err != nil || host != "127.0.0.1" {
+		if host, _, err := net.SplitHostPort(addr); err != nil || host != "127.0.0.1" && host != c.Address {
 			return nil, fmt.Errorf("testbed: the browser may not connect to %q: %w", addr, syscall.EACCES)
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, addr)

@@ -42,13 +42,23 @@ func (c *Clients) command(ctx context.Context, env []string, argv ...string) *ex
 // RunCommand starts a client's command and waits until the client ends. stdin is the client's
 // input; nil: the input is empty.
 func RunCommand(ctx context.Context, cmd *exec.Cmd, stdin io.Reader) Result {
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
+	var stdout bytes.Buffer
+	cmd.Stdin = stdin
+	r := RunCommandTo(ctx, cmd, &stdout)
+	r.Stdout = stdout.Bytes()
+	return r
+}
+
+// RunCommandTo is RunCommand for a client whose output goes to stdout while the client runs. The
+// Result has no output.
+func RunCommandTo(ctx context.Context, cmd *exec.Cmd, stdout io.Writer) Result {
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = stdout, &stderr
 	err := run.Start(cmd)
 	if err == nil {
 		err = cmd.Wait()
 	}
-	r := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+	r := Result{Stderr: stderr.Bytes()}
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && ctx.Err() == nil:

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"net/netip"
 	"path/filepath"
 	"sync"
 
@@ -23,13 +22,16 @@ type Cluster struct {
 	Node   string               // name of the cluster's only node
 	CA     *pki.Authority       // CA that signs the cluster's certificates
 
-	run    *run.Run
-	dir    string       // folder of the cluster in the run's state folder
-	number int          // the cluster's number in this run, from 0
-	subnet netip.Prefix // subnet from which pods get their addresses
+	run     *run.Run
+	dir     string // folder of the cluster in the run's state folder
+	number  int    // the cluster's number in this run, from 0
+	network nodeNetwork
 
 	auditMu sync.Mutex
 	audit   map[string]*auditLog // what is read of each API server's audit log, by path
+
+	imageMu  sync.Mutex
+	imported map[string]bool // images that ImportImage has imported, by name
 
 	apiserver *run.Process
 	apiArgs   []string

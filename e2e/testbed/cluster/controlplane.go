@@ -53,7 +53,7 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 	if err != nil {
 		return err
 	}
-	c.URL = "https://" + run.Loopback(port)
+	c.URL = "https://" + c.run.Reachable(port)
 	serving, servingKey, err := c.CA.IssueFiles(c.dir, "apiserver", "kube-apiserver")
 	if err != nil {
 		return err
@@ -68,10 +68,9 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 	if err := os.WriteFile(c.path("audit-policy.yaml"), []byte(auditPolicy), 0o644); err != nil {
 		return err
 	}
-	gates, _ := c.Kind.gates()
-	c.apiArgs = []string{c.run.Bin.APIServer,
+	c.apiArgs = []string{c.release().APIServer,
 		"--etcd-servers=" + etcdURL,
-		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
+		"--bind-address=" + c.run.Address, fmt.Sprintf("--secure-port=%d", port),
 		"--tls-cert-file=" + serving, "--tls-private-key-file=" + servingKey, "--cert-dir=" + c.path("apiserver"),
 		"--client-ca-file=" + c.CAFile,
 		"--kubelet-client-certificate=" + kubelet, "--kubelet-client-key=" + kubeletKey,
@@ -79,19 +78,13 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + c.path("service-accounts.key"),
 		"--service-account-signing-key-file=" + c.path("service-accounts.key"),
-		"--service-cluster-ip-range=10.96.0.0/24",
-		// with this flag, the API server does not publish its loopback address as an endpoint
-		"--endpoint-reconciler-type=none",
+		"--service-cluster-ip-range=" + serviceNetwork,
+		// the API server runs outside of the node and reaches only pods, not the addresses of Services
+		"--enable-aggregator-routing",
 		"--authorization-mode=Node,RBAC",
-		// this admission plugin needs the accounts and tokens that a controller manager makes, and
-		// the testbed runs no controller manager
-		"--disable-admission-plugins=ServiceAccount",
 		"--allow-privileged",
 		"--audit-policy-file=" + c.path("audit-policy.yaml"), "--audit-log-path=" + c.path("audit.log"), "--audit-log-mode=blocking",
 		"--profiling=false",
-	}
-	if gates != "" {
-		c.apiArgs = append(c.apiArgs, "--feature-gates="+gates)
 	}
 	return c.prepareAdmin()
 }
@@ -133,10 +126,26 @@ func (c *Cluster) waitControlPlane(ctx context.Context) error {
 // APIServer returns the process of the cluster's first API server.
 func (c *Cluster) APIServer() *run.Process { return c.apiserver }
 
-// EnsureNamespace creates a namespace if it does not exist.
+// RootCA is the name of the ConfigMap that contains the certificate of the API server's CA, in every
+// namespace.
+const RootCA = "kube-root-ca.crt"
+
+// EnsureNamespace creates a namespace if it does not exist, and in it what pods need and
+// kube-controller-manager would make: the ServiceAccount default, and the certificate of the API
+// server's CA.
 func (c *Cluster) EnsureNamespace(ctx context.Context, name string) error {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	_, err := c.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
+	api := c.Client.CoreV1()
+	_, err := api.Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	_, err = api.ServiceAccounts(name).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	_, err = api.ConfigMaps(name).Create(ctx, &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: RootCA}, Data: map[string]string{"ca.crt": string(c.CA.PEM)},
+	}, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}

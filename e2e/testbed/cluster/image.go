@@ -3,15 +3,20 @@ package cluster
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
+
+	"edge/e2e/testbed/run"
 )
 
 // The container images that a node has. There is no image registry: writeImages builds the images
@@ -27,36 +32,88 @@ const (
 	Page = "a page from inside the pod\n"
 )
 
-// writeImages writes both container images to one archive in Docker's format, for `ctr image
-// import`.
+// ContainerImage describes a container image with one layer.
+type ContainerImage struct {
+	Name string
+	// Files maps paths in the image, without a leading slash, to files of this machine. They are
+	// readable and executable for everybody.
+	Files      map[string]string
+	Entrypoint []string
+	User       string
+
+	layer []byte // the layer, instead of Files
+	cmd   []string
+}
+
+// writeImages writes the images that every node has to one archive in Docker's format, for `ctr
+// image import`.
 func writeImages(to, busybox, inpod string) error {
 	layer, err := busyboxLayer(busybox, inpod)
 	if err != nil {
 		return fmt.Errorf("make image: %w", err)
 	}
+	return writeArchive(to,
+		ContainerImage{Name: Image, layer: layer, cmd: []string{"/bin/sh"}},
+		ContainerImage{Name: pauseImage, layer: layer, cmd: []string{"/bin/sleep", "2147483647"}})
+}
+
+// ImportImage makes a container image from files of this machine and imports it into the node's
+// container runtime. An image of the same name that it has imported before stays.
+func (c *Cluster) ImportImage(ctx context.Context, image ContainerImage) error {
+	c.imageMu.Lock()
+	defer c.imageMu.Unlock()
+	if c.imported[image.Name] {
+		return nil
+	}
+	archive := c.path(fileName(image.Name) + ".tar")
+	if err := writeArchive(archive, image); err != nil {
+		return err
+	}
+	defer os.Remove(archive)
+	ctx, cancel := context.WithTimeout(ctx, run.StartupTime)
+	defer cancel()
+	said, err := exec.CommandContext(ctx, c.run.Bin.Ctr, "--address", c.path("containerd.sock"), "--namespace", "k8s.io",
+		"image", "import", "--local", "--snapshotter", "native", archive).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("testbed: import image %s: %w: %s", image.Name, err, said)
+	}
+	c.imported[image.Name] = true
+	return nil
+}
+
+// fileName converts an image's name to the name of a file.
+func fileName(image string) string { return strings.NewReplacer("/", "-", ":", "-").Replace(image) }
+
+// writeArchive writes images to an archive in Docker's format. Images may have the same layer.
+func writeArchive(to string, images ...ContainerImage) error {
 	archive := newTar()
-	archive.file("layer.tar", layer, 0o644)
+	written := map[string]bool{}
 	var manifest []map[string]any
-	for _, image := range []struct {
-		name string
-		cmd  []string
-	}{
-		{Image, []string{"/bin/sh"}},
-		{pauseImage, []string{"/bin/sleep", "2147483647"}},
-	} {
+	for _, image := range images {
+		layer, err := image.content()
+		if err != nil {
+			return fmt.Errorf("make image %s: %w", image.Name, err)
+		}
 		digest := sha256.Sum256(layer)
+		file := hex.EncodeToString(digest[:]) + ".tar"
+		if !written[file] {
+			archive.file(file, layer, 0o644)
+			written[file] = true
+		}
 		config, err := json.Marshal(map[string]any{
 			"architecture": runtime.GOARCH,
 			"os":           "linux",
-			"config":       map[string]any{"Cmd": image.cmd, "Env": []string{"PATH=/bin"}},
-			"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(digest[:])}},
+			"config": map[string]any{
+				"Cmd": image.cmd, "Entrypoint": image.Entrypoint, "User": image.User, "Env": []string{"PATH=/bin"},
+			},
+			"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(digest[:])}},
 		})
 		if err != nil {
 			return err
 		}
-		file := strings.NewReplacer("/", "-", ":", "-").Replace(image.name) + ".json"
-		archive.file(file, config, 0o644)
-		manifest = append(manifest, map[string]any{"Config": file, "RepoTags": []string{image.name}, "Layers": []string{"layer.tar"}})
+		name := fileName(image.Name) + ".json"
+		archive.file(name, config, 0o644)
+		manifest = append(manifest, map[string]any{"Config": name, "RepoTags": []string{image.Name}, "Layers": []string{file}})
 	}
 	b, err := json.Marshal(manifest)
 	if err != nil {
@@ -67,6 +124,29 @@ func writeImages(to, busybox, inpod string) error {
 		return err
 	}
 	return os.WriteFile(to, b, 0o644)
+}
+
+// content returns the image's layer, a tar archive.
+func (i ContainerImage) content() ([]byte, error) {
+	if i.layer != nil {
+		return i.layer, nil
+	}
+	t := newTar()
+	made := map[string]bool{}
+	for _, path := range slices.Sorted(maps.Keys(i.Files)) {
+		for n, c := range path {
+			if dir := path[:n]; c == '/' && !made[dir] {
+				t.dir(dir, 0o755)
+				made[dir] = true
+			}
+		}
+		content, err := os.ReadFile(i.Files[path])
+		if err != nil {
+			return nil, err
+		}
+		t.file(path, content, 0o755)
+	}
+	return t.bytes()
 }
 
 func busyboxLayer(busybox, inpod string) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"text/template"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,6 +61,28 @@ func Manifest(name string) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
+	objects, err := parseObjects(text)
+	if err != nil {
+		return nil, fmt.Errorf("deploy/%s: %w", name, err)
+	}
+	return objects, nil
+}
+
+// renderObjects executes a Go template of Kubernetes objects in YAML with values.
+func renderObjects(text string, values any) ([]*unstructured.Unstructured, error) {
+	t, err := template.New("objects").Option("missingkey=error").Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, values); err != nil {
+		return nil, err
+	}
+	return parseObjects(b.Bytes())
+}
+
+// parseObjects returns the Kubernetes objects in a YAML text.
+func parseObjects(text []byte) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
 	for {
@@ -67,7 +90,7 @@ func Manifest(name string) ([]*unstructured.Unstructured, error) {
 		if err := documents.Decode(object); errors.Is(err, io.EOF) {
 			return objects, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("deploy/%s: %w", name, err)
+			return nil, err
 		}
 		if object.Object != nil {
 			objects = append(objects, object)

@@ -8,20 +8,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"edge/e2e/testbed/run"
 )
 
 var (
 	//go:embed node.sh
-	nodeScript []byte
+	nodeScript string
 	//go:embed containerd.toml
 	containerdConfig string
 	//go:embed kubelet.yaml
@@ -41,27 +38,26 @@ func (c *Cluster) prepareNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.subnet, err = freeSubnet(); err != nil {
-		return err
-	}
-	_, gates := c.Kind.gates()
 	values := map[string]any{
-		"Dir":    c.dir,
-		"Bin":    c.run.Bin,
-		"Cgroup": cgroupName(c.run.ID) + "/" + nodeCgroup(c.number),
-		"Bridge": bridgeName(c.run.ID, c.number),
-		"Subnet": c.subnet.String(),
-		"Pause":  pauseImage,
-		"Port":   port,
-		"CA":     c.CAFile,
-		"Cert":   cert,
-		"Key":    key,
-		"Gates":  strings.ReplaceAll(gates, "=", ": "),
+		"Dir":     c.dir,
+		"Bin":     c.run.Bin,
+		"Cgroup":  cgroupName(c.run.ID) + "/" + nodeCgroup(c.number),
+		"Network": c.network,
+		"Address": c.run.Address,
+		"Pause":   pauseImage,
+		"Port":    port,
+		"CA":      c.CAFile,
+		"Cert":    cert,
+		"Key":     key,
+		"Old":     c.Kind == Old,
+		"DNS":     dnsServiceIP,
+		"Domain":  clusterDomain,
 	}
 	if err := os.MkdirAll(c.path("cni"), 0o755); err != nil {
 		return err
 	}
 	for name, text := range map[string]string{
+		"node.sh":                 nodeScript,
 		"containerd.toml":         containerdConfig,
 		"kubelet.yaml":            kubeletConfig,
 		"cni/10-testbed.conflist": cniConfig,
@@ -77,35 +73,26 @@ func (c *Cluster) prepareNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		os.WriteFile(c.path("node.sh"), nodeScript, 0o755),
-		writeImages(c.path("images.tar"), c.run.Bin.Busybox, inpod),
-	)
+	return writeImages(c.path("images.tar"), c.run.Bin.Busybox, inpod)
 }
 
-func (c *Cluster) startNode(context.Context) error {
-	config := clientcmdapi.NewConfig()
-	config.Clusters["c"] = &clientcmdapi.Cluster{Server: c.URL, CertificateAuthority: c.CAFile}
-	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{ClientCertificate: c.path("kubelet.crt"), ClientKey: c.path("kubelet.key")}
-	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
-	config.CurrentContext = "x"
-	if err := clientcmd.WriteToFile(*config, c.path("kubelet.kubeconfig")); err != nil {
+func (c *Cluster) startNode(ctx context.Context) error {
+	kubeconfig, err := c.kubeconfig("kubelet", "system:node:"+c.Node, "system:nodes")
+	if err != nil {
 		return err
 	}
-	var err error
-	c.node, err = run.Spawn(c.dir, "node", []string{c.run.Bin.Unshare, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-		"/bin/sh", c.path("node.sh"), c.dir, c.run.Bin.Ctr, c.run.Bin.Containerd,
-		c.run.Bin.Kubelet,
-		"--config=" + c.path("kubelet.yaml"), "--kubeconfig=" + c.path("kubelet.kubeconfig"),
+	c.node, err = run.Spawn(c.dir, "node", []string{c.run.Bin.Unshare, "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc",
+		"/bin/sh", c.path("node.sh"),
+		c.release().Kubelet,
+		"--config=" + c.path("kubelet.yaml"), "--kubeconfig=" + kubeconfig,
 		"--root-dir=" + c.path("kubelet"), "--hostname-override=" + c.Node,
-		// without this flag, the kubelet would search for an address other than 127.0.0.1
-		"--cloud-provider=external",
+		"--cloud-provider=external", // waitNode sets the node's address
 	}, "PATH=/usr/sbin:/usr/bin:/sbin:/bin:"+filepath.Dir(c.run.Bin.Containerd), lazyGC)
 	if err != nil {
 		return err
 	}
 	c.run.OnClose(c.node.Kill)
-	return nil
+	return c.connectNode(ctx)
 }
 
 // waitNode tells the node's script to start the kubelet and waits until the node is ready. The
@@ -127,7 +114,7 @@ func (c *Cluster) waitNode(ctx context.Context) error {
 		return err
 	}
 	address, err := json.Marshal(map[string]any{"status": map[string]any{"addresses": []corev1.NodeAddress{
-		{Type: corev1.NodeInternalIP, Address: "127.0.0.1"},
+		{Type: corev1.NodeInternalIP, Address: c.network.Node.String()},
 	}}})
 	if err != nil {
 		return err

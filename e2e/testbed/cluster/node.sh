@@ -1,11 +1,10 @@
 #!/bin/sh
-# node.sh is the first process of a node, in its own PID and mount namespace. When it ends, the
-# kernel kills the whole node.
+# node.sh is the first process of a node, in its own PID, mount and network namespace. When it ends,
+# the kernel kills the whole node.
 #
-#	node.sh DIR CTR CONTAINERD KUBELET [KUBELET-ARGUMENT...]
+#	node.sh KUBELET [KUBELET-ARGUMENT...]
 set -e
-dir=$1 ctr=$2 containerd=$3
-shift 3
+dir={{.Dir}} ctr={{.Bin.Ctr}} ip={{.Bin.IP}}
 
 # The node's programs write to paths that cannot be configured. Mount private folders over these
 # paths.
@@ -14,7 +13,18 @@ for place in /run /var/lib /var/log; do
 	mount --bind "$dir/private$place" "$place"
 done
 
-"$containerd" --config "$dir/containerd.toml" >>"$dir/containerd.log" 2>&1 &
+# Until the other end of the cable exists, the node has no eth0.
+tries=600
+until "$ip" link set eth0 up 2>/dev/null; do
+	tries=$((tries - 1))
+	[ $tries -gt 0 ] || exit 1
+	sleep 0.1
+done
+"$ip" link set lo up
+"$ip" address add {{.Network.Node}}/30 dev eth0
+"$ip" route add {{.Address}} via {{.Network.Outside}}
+
+"{{.Bin.Containerd}}" --config "$dir/containerd.toml" >>"$dir/containerd.log" 2>&1 &
 
 tries=600
 until "$ctr" --address "$dir/containerd.sock" version >/dev/null 2>&1; do

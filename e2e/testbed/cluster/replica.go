@@ -39,11 +39,11 @@ func (c *Cluster) StartReplica(ctx context.Context, args ...string) (*Replica, e
 	if err != nil {
 		return nil, err
 	}
-	own := []string{"--secure-port=" + strconv.Itoa(port), "--audit-log-path=" + c.path(fmt.Sprintf("audit-%d.log", port))}
+	own := []string{"--endpoint-reconciler-type=none", "--secure-port=" + strconv.Itoa(port), "--audit-log-path=" + c.path(fmt.Sprintf("audit-%d.log", port))}
 	config := rest.CopyConfig(c.Admin)
-	config.Host = "https://" + run.Loopback(port)
+	config.Host = "https://" + c.run.Reachable(port)
 	r := &Replica{
-		Access: Access{Server: config.Host, CA: c.CA.PEM}, Addr: run.Loopback(port),
+		Access: Access{Server: config.Host, CA: c.CA.PEM}, Addr: c.run.Reachable(port),
 		cluster: c, name: fmt.Sprintf("apiserver-%d", port), argv: slices.Concat(c.apiArgs, own, args),
 	}
 	if r.client, err = kubernetes.NewForConfig(config); err != nil {

@@ -12,7 +12,7 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// maxClusters limits the number of clusters in one run of the testbed, because the name of a bridge
+// maxClusters limits the number of clusters in one run of the testbed, because the name of a cable
 // has only one digit for the cluster's number.
 const maxClusters = 10
 
@@ -35,7 +35,7 @@ func (cs *Clusters) StartCluster(ctx context.Context, kind Kind) (*Cluster, erro
 		Kind: kind, run: cs.Run, number: number,
 		Node:  fmt.Sprintf("node-%s-%d", cs.ID, number),
 		dir:   filepath.Join(cs.Dir, fmt.Sprintf("cluster-%d-%s", number, kind)),
-		audit: map[string]*auditLog{},
+		audit: map[string]*auditLog{}, imported: map[string]bool{},
 	}
 	if err := os.Mkdir(c.dir, 0o755); err != nil {
 		return nil, err
@@ -43,6 +43,10 @@ func (cs *Clusters) StartCluster(ctx context.Context, kind Kind) (*Cluster, erro
 	if c.CA, err = pki.NewAuthority("kubernetes " + string(kind)); err != nil {
 		return nil, err
 	}
+	if c.network, err = newNodeNetwork(); err != nil {
+		return nil, err
+	}
+	c.CA.Names = append([]string{cs.Address, c.network.Node.String()}, apiServiceNames...)
 	c.CAFile = filepath.Join(c.dir, "ca.crt")
 	if err := os.WriteFile(c.CAFile, c.CA.PEM, 0o644); err != nil {
 		return nil, err

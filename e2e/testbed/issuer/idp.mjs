@@ -60,4 +60,4 @@ createServer({ cert: readFileSync(config.cert), key: readFileSync(config.private
   if (req.url === '/jwks') console.log('GET /jwks'); // KeyFetches in keys.go counts these lines
   answer(req, res);
 })
-  .listen(config.port, '127.0.0.1');
+  .listen(config.port, config.host);

@@ -35,7 +35,7 @@ func (is *Issuers) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 		return nil, err
 	}
 	i := &Issuer{
-		URL:    "https://" + run.Loopback(port),
+		URL:    "https://" + is.Reachable(port),
 		CA:     is.CA.PEM,
 		CAFile: filepath.Join(dir, "ca.crt"),
 		dir:    dir,
@@ -61,7 +61,7 @@ func (is *Issuers) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 		return nil, err
 	}
 	config, err := json.Marshal(map[string]any{
-		"issuer": i.URL, "port": port, "cert": cert, "privateKey": key,
+		"issuer": i.URL, "host": is.Address, "port": port, "cert": cert, "privateKey": key,
 		"keys": i.keysFile(), "cookieKey": run.RandomHex(16),
 		"clients": []string{ClientID, OtherClientID}, "redirectURI": i.redirectURI,
 		"users": accounts(append(slices.Clip(Users), more...)),

@@ -19,6 +19,9 @@ import (
 // Authority is a certificate authority (CA) that lives as long as one run of the testbed.
 type Authority struct {
 	PEM []byte // the CA's own certificate
+	// Names are addresses and DNS names of servers for which each certificate is valid, in addition
+	// to 127.0.0.1 and localhost.
+	Names []string
 
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -54,8 +57,8 @@ func NewAuthority(name string) (*Authority, error) {
 	return &Authority{PEM: EncodePEM("CERTIFICATE", der), cert: cert, key: key}, nil
 }
 
-// Issue signs a new certificate. It is valid for a server at 127.0.0.1 or localhost, and for a
-// client that Kubernetes identifies as this user with these groups.
+// Issue signs a new certificate. It is valid for a server at 127.0.0.1, localhost and a.Names, and
+// for a client that Kubernetes identifies as this user with these groups.
 func (a *Authority) Issue(user string, groups ...string) (KeyPair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -74,6 +77,13 @@ func (a *Authority) Issue(user string, groups ...string) (KeyPair, error) {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 		DNSNames:     []string{"localhost"},
+	}
+	for _, name := range a.Names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {

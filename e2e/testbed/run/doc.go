@@ -6,8 +6,8 @@
 //	r.OnClose(process.Kill)
 //	err = run.Until(ctx, run.StartupTime, "etcd", probe, process)
 //
-// Several runs can exist at the same time. Each run picks free ports, puts its id into the names of
-// bridges and cgroups, and keeps everything else in its state folder.
+// Several runs can exist at the same time. Each run picks free ports, has an address of its own, puts
+// its id into the names of cables and cgroups, and keeps everything else in its state folder.
 //
 // The package also records the tokens that tests use. Run.Leaks searches the run's files for these
 // tokens. The package starts nothing on its own and does not depend on what the programs are for.

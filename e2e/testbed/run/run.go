@@ -14,6 +14,8 @@ type Run struct {
 	Bin *binaries.Set
 	CA  *pki.Authority // CA that signs the certificates of edge, the issuer and the load balancers
 	Dir string         // path of the state folder
+	// an address of this machine that the nodes and their pods can reach, see ClaimAddress
+	Address string
 	// id of the run, 8 hexadecimal digits; part of the name of everything outside the state folder
 	ID string
 	// receives progress messages of long work; several goroutines may write to it
