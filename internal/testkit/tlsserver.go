@@ -16,7 +16,7 @@ import (
 )
 
 // StartTLS starts s like its method StartTLS, but with an ECDSA key instead of the RSA key of
-// httptest: with -race, a handshake with RSA needs 20 ms more CPU. The certificate is valid for
+// httptest: with -race, a handshake with RSA needs 10 ms more CPU. The certificate is valid for
 // 127.0.0.1, ::1 and localhost.
 func StartTLS(s *httptest.Server) {
 	if s.TLS == nil {
