@@ -52,7 +52,7 @@ func TestCloseIsAnswered(t *testing.T) {
 					}
 					c.Close()
 				}
-				// each session waits until the API server, over WebSocket, has had time to accept it
+				// checked after all sessions began: over WebSocket edge holds each for the accept time
 				for i := range codes {
 					if said := <-got; said != "all of it" {
 						t.Errorf("the process got %q", said)

@@ -25,6 +25,8 @@
 //	browserorigins_test.go   only pages of allowed origins can use a client certificate
 //	helm_test.go             helm installs, upgrades, tests and uninstalls a release
 //	websockets_test.go       other WebSockets: proxies to services and pods, watch, log
+//	podsend_test.go          a pod of edge ends while streams run: kubectl fails, plain requests do not
+//	releases_test.go         a client gets the answer of its cluster's release
 //	people*                  kubectl run, debug, apply, cp, port-forward work as at the API server
 //	connectcontexts_test.go  edge connect has every context of the user's kubeconfig
 //	soak_test.go             2 GiB, stalled clients, five silent minutes; only in `make soak`

@@ -17,6 +17,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -61,12 +62,22 @@ func TestPodEnds(t *testing.T) {
 			if err := row.end(p, ctx, pods[0].Name); err != nil {
 				t.Fatal(err)
 			}
-			ended := p.firstEnd(ctx, t, running)
-			asking.stop()
-			if ended.result.Code == 0 || len(ended.result.Stderr) == 0 {
-				t.Errorf("kubectl exec ended with code %d, error output %q", ended.result.Code, ended.result.Stderr)
+			p.firstEnd(ctx, t, running)
+			if row.polite {
+				p.gone(ctx, t, pods[0].Name)
 			}
-			t.Logf("kubectl exec: code %d, %s", ended.result.Code, strings.TrimSpace(string(ended.result.Stderr)))
+			asking.stop()
+			for _, r := range running {
+				select {
+				case <-r.done:
+				default: // it runs on the other pod
+					continue
+				}
+				if r.result.Code == 0 || len(r.result.Stderr) == 0 {
+					t.Errorf("kubectl exec ended with code %d, error output %q", r.result.Code, r.result.Stderr)
+				}
+				t.Logf("kubectl exec: code %d, %s", r.result.Code, strings.TrimSpace(string(r.result.Stderr)))
+			}
 			t.Logf("plain requests: %d answered, %d failed: %v", asking.answered.Load(), asking.failed.Load(), asking.first())
 			if asking.answered.Load() == 0 || row.polite && asking.failed.Load() > 0 {
 				t.Errorf("%d plain requests answered, %d failed", asking.answered.Load(), asking.failed.Load())
@@ -133,6 +144,21 @@ func (p *podsOfEdge) evict(ctx context.Context, pod string) error {
 	return p.cluster.Client.CoreV1().Pods(p.namespace).EvictV1(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: p.namespace}})
 }
 
+// gone waits until a pod does not exist any more.
+func (p *podsOfEdge) gone(ctx context.Context, t *testing.T, pod string) {
+	t.Helper()
+	eventually(ctx, t, patience, "the end of pod "+pod, func(ctx context.Context) error {
+		_, err := p.cluster.Client.CoreV1().Pods(p.namespace).Get(ctx, pod, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err == nil:
+			err = errors.New("it still exists")
+		}
+		return err
+	})
+}
+
 // Headers that do not end. They take 50 MiB of a pod's memory: more than it has in TestPodEnds.
 const (
 	unfinished      = 80   // connections with such a header
@@ -146,6 +172,7 @@ func (p *podsOfEdge) starve(ctx context.Context, pod string) error {
 	if err != nil {
 		return err
 	}
+	restarts := restartsOf(at)
 	var head strings.Builder
 	head.WriteString("GET /version HTTP/1.1\r\nHost: edge\r\n")
 	for i := range unfinishedLines {
@@ -167,12 +194,20 @@ func (p *podsOfEdge) starve(ctx context.Context, pod string) error {
 			return err
 		}
 		for _, container := range at.Status.ContainerStatuses {
-			if last := container.LastTerminationState.Terminated; last != nil && last.Reason == "OOMKilled" {
+			if last := container.LastTerminationState.Terminated; restartsOf(at) > restarts && last != nil && last.Reason == "OOMKilled" {
 				return nil
 			}
 		}
 	}
 	return fmt.Errorf("%d headers did not use up the memory of a pod: %w; its state: %+v", unfinished, ctx.Err(), at.Status.ContainerStatuses)
+}
+
+// restartsOf returns how often the containers of a pod were started again.
+func restartsOf(pod *corev1.Pod) (n int32) {
+	for _, container := range pod.Status.ContainerStatuses {
+		n += container.RestartCount
+	}
+	return n
 }
 
 // ticking is a kubectl exec that writes a line each second.
@@ -211,24 +246,23 @@ func (w *firstWrite) Write(b []byte) (int, error) {
 }
 
 // firstEnd waits until one of the sessions has ended.
-func (p *podsOfEdge) firstEnd(ctx context.Context, t *testing.T, running []*ticking) *ticking {
+func (p *podsOfEdge) firstEnd(ctx context.Context, t *testing.T, running []*ticking) {
 	t.Helper()
-	first := make(chan *ticking, len(running))
+	first := make(chan struct{}, len(running))
 	for _, r := range running {
 		go func() {
 			<-r.done
-			first <- r
+			first <- struct{}{}
 		}()
 	}
 	select {
-	case r := <-first:
+	case <-first:
 		if ctx.Err() == nil {
-			return r
+			return
 		}
 	case <-ctx.Done():
 	}
 	t.Fatal("no session has ended, although a pod of edge has")
-	return nil
 }
 
 // asking sends plain requests, one after the other, until stop is called.

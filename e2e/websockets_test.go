@@ -2,15 +2,14 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/rawclient"
@@ -76,13 +75,12 @@ func prepareOthers(t *testing.T, s *site) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	own := s.ownAccess(t, "alice", "dev")
 	eventually(ctx, t, patience, "an endpoint of the service", func(ctx context.Context) error {
-		of := metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=echo"}
-		slices, err := s.cluster.Client.DiscoveryV1().EndpointSlices(cluster.Namespace).List(ctx, of)
-		if err == nil && (len(slices.Items) == 0 || len(slices.Items[0].Endpoints) == 0) {
-			err = errors.New("there is none yet")
+		if got := raw(ctx, t, own, "GET", servicesURI+"/http:echo:8081/proxy/"); got.code == http.StatusServiceUnavailable {
+			return fmt.Errorf("the API server's proxy says %v", got)
 		}
-		return err
+		return nil
 	})
 	watched := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "watched"}}
 	if _, err := core.ConfigMaps(cluster.Namespace).Create(ctx, watched, metav1.CreateOptions{}); err != nil {

@@ -43,8 +43,8 @@ const (
 )
 
 // StartEdgePods runs edge in pods, from an image like that of deploy/Dockerfile and with the objects
-// in deploy/edge.yaml. As a user would, it sets the image, the number of replicas, the namespace and
-// the issuer, and makes the Secret with the serving certificate. It returns when all pods are available.
+// in deploy/edge.yaml. As a user would, it sets the image, the number of replicas, the namespace,
+// the issuer and further arguments, and makes the Secret with the serving certificate. It returns when all pods are available.
 func (tb *Testbed) StartEdgePods(ctx context.Context, o EdgePodsOptions) error {
 	program, err := tb.BuildEdge(ctx)
 	if err != nil {

@@ -73,32 +73,14 @@ func Clean() error {
 // removeState removes the state folder of a run, and the mounts, cables, cgroups and the address that
 // can outlive the run's processes.
 func removeState(dir, id string) error {
-	return errors.Join(cluster.RemoveRemains(id), releaseAddress(dir), os.RemoveAll(dir))
+	if err := run.ReleaseAddress(filepath.Join(dir, addressFile)); err != nil {
+		return err // with its folder, Clean can try again
+	}
+	return errors.Join(cluster.RemoveRemains(id), os.RemoveAll(dir))
 }
 
 // addressFile is the file in the state folder that contains the run's address.
 const addressFile = "address"
-
-// claimAddress gets an address for the run and notes it in the state folder.
-func claimAddress(dir string) (string, error) {
-	address, err := run.ClaimAddress()
-	if err != nil {
-		return "", err
-	}
-	return address, os.WriteFile(filepath.Join(dir, addressFile), []byte(address), 0o644)
-}
-
-// releaseAddress removes the run's address. It does nothing if the run has none.
-func releaseAddress(dir string) error {
-	address, err := os.ReadFile(filepath.Join(dir, addressFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return run.ReleaseAddress(string(address))
-}
 
 func modTime(path string) time.Time {
 	st, err := os.Stat(path)

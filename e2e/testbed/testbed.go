@@ -61,7 +61,7 @@ func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed,
 	}
 	tb.CA, err = pki.NewAuthority("edge testbed " + id)
 	if err == nil {
-		r.Address, err = claimAddress(dir)
+		r.Address, err = run.ClaimAddress(filepath.Join(dir, addressFile))
 	}
 	if err != nil {
 		tb.Close()

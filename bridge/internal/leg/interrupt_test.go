@@ -30,7 +30,7 @@ func TestRouse(t *testing.T) {
 		t.Run(layer.name, func(t *testing.T) {
 			c, peer := loopback(t)
 			cut := &inTwo{Conn: peer, goOn: make(chan struct{})}
-			// The client does not verify httptest's certificate, which has no matching name.
+			// The client does not know the name of the server, so it does not verify the certificate.
 			client := tls.Client(cut, &tls.Config{InsecureSkipVerify: true})
 			s := httptest.NewUnstartedServer(nil)
 			testkit.StartTLS(s)

@@ -26,8 +26,8 @@ type suite struct {
 // cpus are the values of the flag -cpu with which each round runs the tests of a package.
 var cpus = []int{1, 2, 4}
 
-// unitArgs are the test flags of all packages but endToEndPackage. With -short, tests that compare
-// edge with a reference on many inputs take a part of these: their result does not depend on time.
+// unitArgs are the test flags of all packages but endToEndPackage. With -short, tests that try
+// thousands of inputs take a part of these: their result does not depend on time.
 // Many tests wait for edge's timers, so more tests run in parallel than there are cores.
 var unitArgs = []string{"-test.short", "-test.parallel=8"}
 

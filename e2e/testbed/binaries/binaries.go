@@ -61,12 +61,12 @@ type Kubernetes struct {
 }
 
 // KubectlVersions are the minor versions of kubectl that the testbed has, the oldest first. It
-// builds the newest version from source.
+// builds 1.36 and 1.37 from source.
 var KubectlVersions = append(slices.Clone(npmKubectls), "1.36", "1.37")
 
 var npmKubectls = []string{"1.20", "1.24", "1.28", "1.29", "1.31", "1.33", "1.35"}
 
-// Extent selects the programs that Ensure provides: a part of them (Clusters) or all (Clients).
+// Extent selects the programs that Ensure provides. Each one includes the one before it.
 type Extent int
 
 const (

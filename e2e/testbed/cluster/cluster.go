@@ -37,6 +37,7 @@ type Cluster struct {
 	apiArgs   []string
 	etcd      *run.Process
 	node      *run.Process
+	services  []*run.Process // what StartServices has started, without pods
 }
 
 // path joins the names in elem to a path in the cluster's folder.

@@ -17,8 +17,8 @@
 //	remains.go       removes what outlives a cluster's processes
 //
 // A node runs in its own PID, mount and network namespace. When the first process of the node ends,
-// the kernel kills the node's other processes and removes its mounts and network namespaces. The
-// node knows no route but those to its pods, to the Services and to the address of the run
-// (run.ClaimAddress), so packets of the pods do not leave the machine. Nothing enforces
-// NetworkPolicies.
+// the kernel kills the node's other processes and removes its mounts. The network namespace ends
+// when kube-proxy, which runs in it but not in the PID namespace, has ended too. The node has routes
+// to its pods, to its end of the cable and to the address of the run (run.ClaimAddress), and no
+// default route, so packets of the pods do not leave the machine. Nothing enforces NetworkPolicies.
 package cluster

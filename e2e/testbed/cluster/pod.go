@@ -47,7 +47,7 @@ func (c *Cluster) StartPod(ctx context.Context, o PodOptions) error {
 	_, err := pods.Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: o.Name, Labels: map[string]string{"app": o.Name}},
 		Spec: corev1.PodSpec{
-			// StartPod assigns the pod to the node itself, because the cluster has no scheduler
+			// StartPod assigns the pod to the node itself, because a cluster without StartServices has no scheduler
 			NodeName:                     c.Node,
 			DNSPolicy:                    corev1.DNSDefault,
 			RestartPolicy:                corev1.RestartPolicyNever,

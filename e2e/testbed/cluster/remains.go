@@ -16,8 +16,16 @@ func RemoveRemains(id string) error {
 	err := removeCgroups(id)
 	for i := range maxClusters {
 		cable := cableName(id, i)
-		if _, missing := os.Stat(filepath.Join("/sys/class/net", cable)); missing == nil {
-			err = errors.Join(err, run.IP(context.Background(), "link", "delete", cable))
+		exists := func() bool {
+			_, missing := os.Stat(filepath.Join("/sys/class/net", cable))
+			return missing == nil
+		}
+		if !exists() {
+			continue
+		}
+		// the kernel may remove the cable at the same time, because the node's namespace has ended
+		if failed := run.IP(context.Background(), "link", "delete", cable); failed != nil && exists() {
+			err = errors.Join(err, failed)
 		}
 	}
 	return err

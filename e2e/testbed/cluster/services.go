@@ -15,7 +15,7 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Addresses of the cluster's Services. Only the node and its pods can reach them.
+// Addresses of the cluster's Services. Only pods can reach them.
 const (
 	serviceNetwork = "10.96.0.0/24"
 	apiServiceIP   = "10.96.0.1" // of the Service kubernetes; the first address, as kube-apiserver has it
@@ -89,7 +89,7 @@ func (c *Cluster) startProxy(context.Context) error {
 	return c.spawn("kube-proxy", c.run.Bin.Nsenter, fmt.Sprintf("--net=/proc/%d/ns/net", c.node.Pid()), c.release().Proxy, "--config="+config)
 }
 
-// startDNS runs CoreDNS as a Deployment, and waits until it answers.
+// startDNS runs CoreDNS as a Deployment, and waits until its pod is available.
 func (c *Cluster) startDNS(ctx context.Context) error {
 	err := c.ImportImage(ctx, ContainerImage{
 		Name: coreDNSImage, Files: map[string]string{"coredns": c.run.Bin.CoreDNS}, Entrypoint: []string{"/coredns"}, User: "65532",
@@ -122,7 +122,7 @@ func (c *Cluster) WaitDeployment(ctx context.Context, namespace, name string) er
 			return nil
 		}
 		return fmt.Errorf("%d of %d pods are available: %s", s.AvailableReplicas, *d.Spec.Replicas, c.describePods(ctx, namespace))
-	}, c.node)
+	}, append([]*run.Process{c.node}, c.services...)...)
 	return c.withNodeLogs(err)
 }
 
@@ -172,5 +172,6 @@ func (c *Cluster) spawn(name, program string, args ...string) error {
 		return err
 	}
 	c.run.OnClose(process.Kill)
+	c.services = append(c.services, process)
 	return nil
 }

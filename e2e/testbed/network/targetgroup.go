@@ -110,8 +110,8 @@ func (g *TargetGroup) probe(ctx context.Context, n *Network) error {
 		return err
 	}
 	resp.Body.Close()
-	if resp.StatusCode == http.StatusServiceUnavailable {
-		return errors.New("the load balancer has no healthy pod")
+	if resp.StatusCode >= http.StatusInternalServerError {
+		return fmt.Errorf("the load balancer answers %s", resp.Status)
 	}
 	return nil
 }

@@ -7,7 +7,9 @@ import (
 	mrand "math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -50,20 +52,36 @@ func FreeSubnet() (netip.Prefix, error) {
 }
 
 // ClaimAddress gives this machine's loopback interface one more address, at which the nodes and
-// their pods reach the programs of this run: 127.0.0.1 is another machine for them. ReleaseAddress
-// takes it away.
-func ClaimAddress() (string, error) {
+// their pods reach the programs of this run: 127.0.0.1 is another machine for them. It writes the
+// address to a file first, by which ReleaseAddress finds it even if this process is killed.
+func ClaimAddress(file string) (string, error) {
 	subnet, err := FreeSubnet()
 	if err != nil {
 		return "", err
 	}
 	address := subnet.Addr().Next().String()
+	if err := os.WriteFile(file, []byte(address), 0o644); err != nil {
+		return "", err
+	}
 	return address, IP(context.Background(), "address", "add", address+"/32", "dev", "lo")
 }
 
-// ReleaseAddress removes an address that ClaimAddress returned.
-func ReleaseAddress(address string) error {
-	return IP(context.Background(), "address", "delete", address+"/32", "dev", "lo")
+// ReleaseAddress removes the address in a file that ClaimAddress has written. It does nothing if there
+// is no such file, or if this machine does not have the address any more.
+func ReleaseAddress(file string) error {
+	address, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	mask := string(address) + "/32"
+	taken, err := net.InterfaceAddrs()
+	if err != nil || !slices.ContainsFunc(taken, func(a net.Addr) bool { return a.String() == mask }) {
+		return err
+	}
+	return IP(context.Background(), "address", "delete", mask, "dev", "lo")
 }
 
 // IP runs iproute2's command ip.
