@@ -23,14 +23,14 @@ func StartTLS(s *httptest.Server) {
 		s.TLS = new(tls.Config)
 	}
 	if len(s.TLS.Certificates) == 0 {
-		s.TLS.Certificates = []tls.Certificate{serverCertificate()}
+		s.TLS.Certificates = []tls.Certificate{ServerCertificate()}
 	}
 	s.StartTLS()
 }
 
 // ServerPair returns the certificate of StartTLS and its key, in PEM.
 func ServerPair() (certificate, key []byte) {
-	pair := serverCertificate()
+	pair := ServerCertificate()
 	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	if err != nil {
 		panic(err)
@@ -46,7 +46,8 @@ func NewTLSServer(h http.Handler) *httptest.Server {
 	return s
 }
 
-var serverCertificate = sync.OnceValue(func() tls.Certificate {
+// ServerCertificate returns the certificate of StartTLS.
+var ServerCertificate = sync.OnceValue(func() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
@@ -23,12 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // certificate is the test servers' certificate. Clients do not verify it.
-var certificate = func() tls.Certificate {
-	s := httptest.NewUnstartedServer(nil)
-	testkit.StartTLS(s)
-	defer s.Close()
-	return s.TLS.Certificates[0]
-}()
+var certificate = testkit.ServerCertificate()
 
 // network is the network in which a Transport under test opens connections. Each connection is a
 // pipe, and serve is called with the server's end.

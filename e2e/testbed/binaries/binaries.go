@@ -177,6 +177,19 @@ func stamped(release string) string {
 	return "-s -w" + version + "gitVersion=v" + release + version + "gitMajor=" + major + version + "gitMinor=" + minor
 }
 
+// kubernetesPart completes a part that contains programs of a Kubernetes release.
+func kubernetesPart(release string, p part, programs ...string) part {
+	if release == oldRelease {
+		// the newest Go with which this release compiles, and no code of cloud providers
+		p.env, p.args = []string{"GOTOOLCHAIN=go1.22.12"}, []string{"-tags", "providerless"}
+	}
+	p.args = append(p.args, "-ldflags", stamped(release), "-o", ".")
+	for _, program := range programs {
+		p.args = append(p.args, "k8s.io/kubernetes/cmd/"+program)
+	}
+	return goPart(p)
+}
+
 // parts returns the entries of the cache, such as etcd and kubectl. The entries that are built
 // quickly come first.
 func parts(recipes, npm string) []part {
@@ -220,51 +233,19 @@ func parts(recipes, npm string) []part {
 				"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
 				"github.com/containerd/containerd/v2/cmd/ctr",
 			},
-		}), goPart(part{
+		}), kubernetesPart(oldRelease, part{
 			name: "kubernetes-1.29", title: "kube-apiserver and kubelet " + oldRelease + " (about 6 minutes on 2 cores)",
 			recipe: filepath.Join(recipes, "kubernetes-1.29"),
-			// the newest Go with which this release compiles
-			env: []string{"GOTOOLCHAIN=go1.22.12"},
-			args: []string{
-				// without the code of cloud providers
-				"-tags", "providerless",
-				"-ldflags", stamped(oldRelease),
-				"-o", ".",
-				"k8s.io/kubernetes/cmd/kube-apiserver",
-				"k8s.io/kubernetes/cmd/kubelet",
-			},
-		}), goPart(part{
+		}, "kube-apiserver", "kubelet"), kubernetesPart(newRelease, part{
 			extent: Clusters, name: "kubernetes", title: "kube-apiserver and kubelet " + newRelease + " (about 5 minutes on 2 cores)",
 			recipe: filepath.Join(recipes, "kubernetes"),
-			args: []string{
-				"-ldflags", stamped(newRelease),
-				"-o", ".",
-				"k8s.io/kubernetes/cmd/kube-apiserver",
-				"k8s.io/kubernetes/cmd/kubelet",
-			},
-		}), goPart(part{
+		}, "kube-apiserver", "kubelet"), kubernetesPart(newRelease, part{
 			extent: Clients, name: "kubernetes-services", title: "kube-controller-manager, kube-scheduler and kube-proxy " + newRelease,
 			recipe: filepath.Join(recipes, "kubernetes"),
-			args: []string{
-				"-ldflags", stamped(newRelease),
-				"-o", ".",
-				"k8s.io/kubernetes/cmd/kube-controller-manager",
-				"k8s.io/kubernetes/cmd/kube-proxy",
-				"k8s.io/kubernetes/cmd/kube-scheduler",
-			},
-		}), goPart(part{
+		}, "kube-controller-manager", "kube-proxy", "kube-scheduler"), kubernetesPart(oldRelease, part{
 			extent: Clients, name: "kubernetes-1.29-services", title: "kube-controller-manager, kube-scheduler and kube-proxy " + oldRelease,
 			recipe: filepath.Join(recipes, "kubernetes-1.29"),
-			env:    []string{"GOTOOLCHAIN=go1.22.12"},
-			args: []string{
-				"-tags", "providerless",
-				"-ldflags", stamped(oldRelease),
-				"-o", ".",
-				"k8s.io/kubernetes/cmd/kube-controller-manager",
-				"k8s.io/kubernetes/cmd/kube-proxy",
-				"k8s.io/kubernetes/cmd/kube-scheduler",
-			},
-		}), goPart(part{
+		}, "kube-controller-manager", "kube-proxy", "kube-scheduler"), goPart(part{
 			extent: Clients, name: "coredns", title: "CoreDNS 1.15.0",
 			recipe: filepath.Join(recipes, "coredns"),
 			args:   []string{"-ldflags", "-s -w", "-o", "coredns", "."},
