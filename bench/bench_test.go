@@ -27,13 +27,16 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// tempDir is the folder for temporary files before a test has set TMPDIR to a folder of its own.
+var tempDir = os.TempDir()
+
 // builtIn is the folder with the edge binary that the tests share; empty if it was not built.
 var builtIn string
 
 // builtEdge returns the path of edge's binary. The binary is built once, for all tests that do not
 // build their own.
 var builtEdge = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "bench-test-")
+	dir, err := os.MkdirTemp(tempDir, "bench-test-")
 	if err != nil {
 		return "", err
 	}
