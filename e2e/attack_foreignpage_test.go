@@ -67,7 +67,7 @@ func TestForeignPageWrites(t *testing.T) {
 		visit := clients.Visit{
 			Page: c.page, Verb: "write", Args: map[string]any{"url": a.URL + whoAmIURI + "?from=page", "body": whoAmIBody}, As: clients.CertificateOf(visitor),
 		}
-		said, err := browser.Visit(ctx, visit, new(struct{}))
+		said, err := browsers[clients.Chromium].Visit(ctx, visit, new(struct{}))
 		if err != nil {
 			t.Errorf("%s: %v; browser console: %q", c.name, err, said)
 			continue
@@ -121,7 +121,7 @@ func TestForeignPageWritesSandbox(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var saw struct{ Origin, Title string }
-	said, err := browser.Visit(ctx, clients.Visit{Page: a.URL + page, Verb: "look", As: clients.CertificateOf(visitor)}, &saw)
+	said, err := browsers[clients.Chromium].Visit(ctx, clients.Visit{Page: a.URL + page, Verb: "look", As: clients.CertificateOf(visitor)}, &saw)
 	if err != nil || saw.Origin != "null" || saw.Title != "a page" {
 		t.Errorf("%+v, %v; browser console: %q", saw, err, said)
 	}

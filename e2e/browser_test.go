@@ -57,11 +57,11 @@ func webSocketArgs(to cluster.Access, uri, subprotocol string, more map[string]a
 	return args
 }
 
-// visit makes the browser open the page of the test server console and run a verb of page.js (an
-// operation on a WebSocket) there.
+// visit makes the client's browser open the page of the test server console and run a verb of
+// page.js (an operation on a WebSocket) there.
 func (tr *trial) visit(ctx context.Context, verb, uri, subprotocol string, more map[string]any) (seen, error) {
 	var s seen
-	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: verb, Args: webSocketArgs(tr.access(), uri, subprotocol, more)}, &s)
+	said, err := tr.browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: verb, Args: webSocketArgs(tr.access(), uri, subprotocol, more)}, &s)
 	if err == nil && s.Protocol != subprotocol {
 		err = fmt.Errorf("the server chose subprotocol %q, want %q; browser console: %q", s.Protocol, subprotocol, said)
 	}
@@ -181,7 +181,7 @@ func browserPortForward(ctx context.Context, tr *trial) error {
 	args := webSocketArgs(tr.access(), portForwardURI+"?ports=8080&ports=9000&ports=9999", channelsV4, map[string]any{
 		"size": 1 << 20, "page": cluster.Page,
 	})
-	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: "portForward", Args: args}, &s)
+	said, err := tr.browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: "portForward", Args: args}, &s)
 	switch {
 	case err != nil:
 		return err
@@ -204,7 +204,7 @@ func browserLogs(ctx context.Context, tr *trial) error {
 		Close int
 	}
 	args := webSocketArgs(tr.access(), podsURI+"/ticker/log?follow=true&tailLines=1", binaryBase64, map[string]any{"lines": lines})
-	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: "follow", Args: args}, &s)
+	said, err := tr.browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: "follow", Args: args}, &s)
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func knock(ctx context.Context, page string, to cluster.Access, refused string) 
 	if to.Client.Cert != nil {
 		visit.As = clients.CertificateOf(to)
 	}
-	said, err := browser.Visit(ctx, visit, &s)
+	said, err := browsers[clients.Chromium].Visit(ctx, visit, &s)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"edge/e2e/testbed/clients"
 	"edge/e2e/testbed/cluster"
 )
 
@@ -37,7 +38,7 @@ var matrixClients = []client{
 	{family: "client-node", release: "1.4", verbs: jsVerbs},
 	{family: "Java, OkHttp", release: "3.13", verbs: javaVerbs},
 	{family: "Java, JDK WebSocket", release: "17", how: "framing only", verbs: jdkVerbs},
-	{family: "Chromium", verbs: browserVerbs},
+	webPage("Chromium", "", clients.Chromium), webPage("Firefox", "ESR", clients.Firefox),
 	{family: "helm", release: "4.1", verbs: helmVerbs},
 }
 
@@ -82,6 +83,14 @@ func connectedKubectl(release string, megabytes int) client {
 		return err
 	}
 	return c
+}
+
+// webPage returns a web page in a browser of this kind.
+func webPage(family, release string, kind clients.BrowserKind) client {
+	return client{family: family, release: release, verbs: browserVerbs, prepare: func(_ context.Context, tr *trial) error {
+		tr.browser = browsers[kind]
+		return nil
+	}}
 }
 
 func (c client) name() string {

@@ -84,7 +84,7 @@ func TestBrowserCORS(t *testing.T) {
 		bad.Token = ""
 		var version struct{ Answers []asked }
 		visit := clients.Visit{Page: console.URL, Verb: "ask", Args: map[string]any{"url": to.Server, "requests": []map[string]string{{"method": "GET", "path": "/version"}}}}
-		if _, err := browser.Visit(ctx, visit, &version); err != nil || version.Answers[0].Status != 200 {
+		if _, err := browsers[clients.Chromium].Visit(ctx, visit, &version); err != nil || version.Answers[0].Status != 200 {
 			t.Errorf("%s, /version without a token: %+v, %v", name, version, err)
 		}
 		seen, said = fetchFrom(ctx, t, stranger.URL, to)
@@ -113,7 +113,7 @@ func fetchFrom(ctx context.Context, t *testing.T, page string, to cluster.Access
 		requests = append(requests, map[string]string{"method": c.method, "path": c.path, "body": c.body, "credentials": c.credentials})
 	}
 	var all struct{ Answers []asked }
-	said, err := browser.Visit(ctx, clients.Visit{Page: page, Verb: "ask", Args: map[string]any{"url": to.Server, "token": to.Token, "requests": requests}}, &all)
+	said, err := browsers[clients.Chromium].Visit(ctx, clients.Visit{Page: page, Verb: "ask", Args: map[string]any{"url": to.Server, "token": to.Token, "requests": requests}}, &all)
 	if err != nil || len(all.Answers) != len(requests) {
 		t.Fatalf("%+v, %v", all, err)
 	}

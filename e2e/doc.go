@@ -21,7 +21,7 @@
 //	rbac_test.go             users can do what RBAC allows; the audit log contains their names
 //	differential_*           a client observes the same through edge as at the API server
 //	difference_test.go       the accepted differences between edge and the API server
-//	browser_test.go          a web page in Chromium can do what kubectl does
+//	browser_test.go          a web page in Chromium or Firefox can do what kubectl does
 //	browserorigins_test.go   only pages of allowed origins can use a client certificate
 //	helm_test.go             helm installs, upgrades, tests and uninstalls a release
 //	websockets_test.go       other WebSockets: proxies to services and pods, watch, log

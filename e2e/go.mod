@@ -8,7 +8,7 @@ require (
 	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674 // rawclient, cmd/inpod; the commit that k8s.io requires, newer than v1.5.3
 	github.com/moby/spdystream v0.5.1 // rawclient: SPDY frames
 	github.com/rs/zerolog v1.33.0 // testbed/network: the logger that toxiproxy demands, which logs nothing
-	github.com/things-go/go-socks5 v0.1.1 // testbed/clients: Chromium's way out of its network namespace
+	github.com/things-go/go-socks5 v0.1.1 // testbed/clients: the browsers' way out of their network namespaces
 	golang.org/x/net v0.57.0 // tests: HTTP/2 frame by frame
 	golang.org/x/sys v0.49.0 // file locks, CPU times
 	k8s.io/api v0.37.2

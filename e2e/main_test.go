@@ -22,11 +22,11 @@ import (
 // These variables are shared by all tests. setUp sets them before the first test starts; after that
 // they do not change.
 var (
-	bed     *testbed.Testbed
-	idp     *issuer.Issuer
-	browser *clients.Browser
-	sites   = map[cluster.Kind]*site{}
-	tokens  = map[string]string{} // each user's ID token, by user name
+	bed      *testbed.Testbed
+	idp      *issuer.Issuer
+	browsers = map[clients.BrowserKind]*clients.Browser{}
+	sites    = map[cluster.Kind]*site{}
+	tokens   = map[string]string{} // each user's ID token, by user name
 )
 
 // atEnd is called when all tests have ended. `make soak` prints its table here.
@@ -74,7 +74,7 @@ func runTests(m *testing.M) int {
 	return code
 }
 
-// setUp starts the issuer, the browser and both sites (each a cluster with edge and load
+// setUp starts the issuer, the browsers and both sites (each a cluster with edge and load
 // balancers), and logs all users in.
 func setUp(ctx context.Context) error {
 	var err error
@@ -86,8 +86,10 @@ func setUp(ctx context.Context) error {
 			return err
 		}
 	}
-	if browser, err = bed.StartBrowser(ctx); err != nil {
-		return err
+	for _, kind := range []clients.BrowserKind{clients.Chromium, clients.Firefox} {
+		if browsers[kind], err = bed.StartBrowser(ctx, kind); err != nil {
+			return err
+		}
 	}
 	if err := makeBlobs(); err != nil {
 		return err

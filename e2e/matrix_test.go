@@ -28,6 +28,8 @@ type trial struct {
 	name string // unique among all trials, and valid as the name of a Kubernetes object
 	k    *clients.Kubectl
 	file string // path of the kubeconfig, for clients other than kubectl
+
+	browser *clients.Browser // for clients that are a web page
 }
 
 // access returns the address and the token for this trial (a client on a path to a cluster).

@@ -46,9 +46,11 @@ type Set struct {
 	Nsenter string
 
 	Chromium string
-	Certutil string // program with which the testbed adds its CA to those that Chromium trusts
-	// folder node_modules that contains the npm package playwright-core, which controls Chromium
-	Playwright string
+	Firefox  string
+	Certutil string // program with which the testbed adds its CA to those that a browser trusts
+	// folders node_modules that contain the npm packages playwright-core, which controls Chromium,
+	// and puppeteer-core, which controls Firefox
+	Playwright, Puppeteer string
 }
 
 // Kubernetes contains the paths of the programs of one Kubernetes release.
@@ -141,8 +143,10 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 		Java:        filepath.Join(filepath.Dir(javac), "java"),
 		OkHttp:      found["okhttp.jar"],
 		Chromium:    found["chromium"],
+		Firefox:     found["firefox-esr"],
 		Certutil:    found["certutil"],
 		Playwright:  filepath.Join(dirs["playwright"], "node_modules"),
+		Puppeteer:   filepath.Join(dirs["puppeteer"], "node_modules"),
 		IP:          found["ip"],
 		Unshare:     found["unshare"],
 		Nsenter:     found["nsenter"],
@@ -207,6 +211,11 @@ func parts(recipes, npm string) []part {
 		}, {
 			extent: Clients, name: "playwright", title: "playwright-core",
 			recipe: filepath.Join(recipes, "playwright"),
+			args:   []string{"node_modules"},
+			make:   npmInstall(npm),
+		}, {
+			extent: Clients, name: "puppeteer", title: "puppeteer-core",
+			recipe: filepath.Join(recipes, "puppeteer"),
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
 		}, {

@@ -43,6 +43,7 @@ var needs = []struct {
 	{program: "okhttp.jar", pkg: "libokhttp-java", dirs: []string{"/usr/share/java"}, data: true, extent: Clients},
 	{program: "python3", pkg: "python3-kubernetes", dirs: []string{"/usr/bin"}, check: []string{"-c", "import kubernetes"}, extent: Clients},
 	{program: "chromium", pkg: "chromium", extent: Clients},
+	{program: "firefox-esr", pkg: "firefox-esr", extent: Clients},
 	{program: "certutil", pkg: "libnss3-tools", extent: Clients},
 }
 

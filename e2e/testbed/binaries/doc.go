@@ -13,6 +13,7 @@
 //	kubectl-1.37     recipes/kubernetes, a Go module              cache
 //	oidc             recipes/oidc-provider, npm with a lock file  cache (node_modules)
 //	playwright       recipes/playwright, npm with a lock file     cache (node_modules)
+//	puppeteer        recipes/puppeteer, npm with a lock file      cache (node_modules)
 //	client-node      recipes/client-node, npm with a lock file    cache (node_modules)
 //	the rest         Debian packages                              the machine
 //

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/things-go/go-socks5"
 
@@ -21,8 +20,17 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Browser is a running Chromium that trusts the testbed's CA. The Node program
-// e2e/browser/browser.mjs controls it. Both programs run in a network namespace of their own,
+// BrowserKind selects a browser. It is the name of the module in e2e/browser that starts it.
+type BrowserKind string
+
+const (
+	Chromium BrowserKind = "chromium"
+	Firefox  BrowserKind = "firefox"
+)
+
+// Browser is a running browser that trusts the testbed's CA. The Node program
+// e2e/browser/browser.mjs controls it. Both programs run in a PID namespace of their own, so that
+// no process of the browser outlives browser.mjs. They also run in a network namespace of their own,
 // because Chromium aborts the connections that it is opening whenever a network interface appears or
 // disappears, and each pod of any test adds a network interface. Both programs reach this machine's
 // loopback address, and nothing else, through a SOCKS server that the testbed runs.
@@ -37,8 +45,8 @@ const (
 	socksSocket = "socks.sock"
 )
 
-// StartBrowser starts Chromium, with the program that controls it, and returns when both are ready.
-func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
+// StartBrowser starts a browser, with the program that controls it, and returns when both are ready.
+func (c *Clients) StartBrowser(ctx context.Context, kind BrowserKind) (*Browser, error) {
 	root, err := binaries.RepoRoot()
 	if err != nil {
 		return nil, err
@@ -47,7 +55,12 @@ func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.trustAuthority(ctx, home); err != nil {
+	// the browser, the npm package that controls it, and the folder of its certificate store
+	program, modules, store := c.Bin.Chromium, c.Bin.Playwright, ".pki/nssdb"
+	if kind == Firefox {
+		program, modules, store = c.Bin.Firefox, c.Bin.Puppeteer, "profile"
+	}
+	if err := c.trustAuthority(ctx, filepath.Join(home, store)); err != nil {
 		return nil, err
 	}
 	if err := c.serveSOCKS(filepath.Join(home, socksSocket)); err != nil {
@@ -60,15 +73,16 @@ func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
 		},
 	}}}
 	driver := filepath.Join(root, "e2e", "browser", "browser.mjs")
-	b.process, err = run.Spawn(home, "browser", []string{c.Bin.Unshare, "--net", "/bin/sh", "-c", `"$0" link set lo up && exec "$@"`, c.Bin.IP,
-		c.Bin.Node, driver, jobsSocket, socksSocket},
+	b.process, err = run.Spawn(home, string(kind), []string{c.Bin.Unshare, "--pid", "--net", "--fork", "--kill-child", "--mount-proc",
+		"/bin/sh", "-c", `"$0" link set lo up && exec "$@"`, c.Bin.IP,
+		c.Bin.Node, driver, string(kind), jobsSocket, socksSocket},
 		"HOME="+home, "TMPDIR="+home, // Chromium stores its profile below TMPDIR
-		"CHROMIUM="+c.Bin.Chromium, "NODE_PATH="+c.Bin.Playwright)
+		"BROWSER="+program, "NODE_PATH="+modules)
 	if err != nil {
 		return nil, err
 	}
-	c.OnClose(func() { b.process.Stop(5 * time.Second) })
-	return b, run.Until(ctx, run.StartupTime, "browser", func(ctx context.Context) error {
+	c.OnClose(b.process.Kill)
+	return b, run.Until(ctx, run.StartupTime, string(kind), func(ctx context.Context) error {
 		// an empty job, to which browser.mjs answers with an error as soon as it is ready
 		_, err := b.post(ctx, nil)
 		return err
@@ -78,7 +92,7 @@ func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
 // noNames resolves no host name, so that the browser sends no DNS query out of this machine.
 type noNames struct{}
 
-// Resolve implements socks5.NameResolver. Chromium sends an IP address, too, as a name.
+// Resolve implements socks5.NameResolver. The browsers send an IP address, too, as a name.
 func (noNames) Resolve(ctx context.Context, name string) (context.Context, net.IP, error) {
 	if ip := net.ParseIP(name); ip != nil {
 		return ctx, ip, nil
@@ -104,20 +118,18 @@ func (c *Clients) serveSOCKS(socket string) error {
 	return nil
 }
 
-// trustAuthority makes a home folder for Chromium. Its certificate store contains the testbed's CA.
-func (c *Clients) trustAuthority(ctx context.Context, home string) error {
-	// the folder in which Chromium on Linux expects its certificate store
-	store := filepath.Join(home, ".pki", "nssdb")
+// trustAuthority makes a certificate store in the folder store, which contains the testbed's CA.
+func (c *Clients) trustAuthority(ctx context.Context, store string) error {
 	if err := os.MkdirAll(store, 0o755); err != nil {
 		return err
 	}
-	ca := filepath.Join(home, "ca.crt")
+	ca := filepath.Join(store, "ca.crt")
 	if err := os.WriteFile(ca, c.CA.PEM, 0o644); err != nil {
 		return err
 	}
 	for _, args := range [][]string{
 		{"-N", "--empty-password"},
-		// C: Chromium trusts this CA for server certificates
+		// C: the browser trusts this CA for server certificates
 		{"-A", "-n", "testbed", "-t", "C,,", "-i", ca},
 	} {
 		cmd := exec.CommandContext(ctx, c.Bin.Certutil, append([]string{"-d", "sql:" + store}, args...)...)
@@ -135,8 +147,8 @@ type Visit struct {
 	Verb string `json:"verb"`
 	Args any    `json:"args"`
 
-	// As is the client certificate that the browser presents to the server at As.Origin; nil: the
-	// browser has no certificate.
+	// As is the client certificate that the browser, which must be Chromium, presents to the server
+	// at As.Origin; nil: the browser has no certificate.
 	As *ClientCertificate `json:"certificate,omitempty"`
 }
 

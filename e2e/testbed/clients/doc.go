@@ -3,7 +3,7 @@
 //
 //	kubectl.go, helm.go, connect.go    programs; connect.go: `edge connect`
 //	java.go, javascript.go, python.go  programs of e2e/java, e2e/js and e2e/python
-//	browser.go                         Chromium, driven by e2e/browser
+//	browser.go                         Chromium and Firefox, driven by e2e/browser
 //	command.go                         runs a client, returns its output and exit code
 //	terminal.go                        runs a client in a real terminal
 //

@@ -22,7 +22,7 @@ var holders = []string{
 	"cluster-*/containerd",   // file systems of the containers
 	"cluster-*/kubelet",      // volumes of the pods
 	"cluster-*/*.kubeconfig", // credential of the kubelet
-	"browser-*",              // profile of the browser, whose pages get tokens
+	"browser-*",              // profile of a browser, whose pages get tokens
 	"owner",                  // lock of the state folder
 }
 
