@@ -34,7 +34,7 @@ var matrixClients = []client{
 	halfwayKubectl("1.29", 10),
 	kubectl("1.31", 10), kubectl("1.33", 10), kubectl("1.35", 10), kubectl("1.36", 10), kubectl("1.37", 100),
 	{family: "Python", release: "22.6", verbs: pythonVerbs},
-	{family: "client-node", release: "1.4", verbs: jsVerbs},
+	clientNode("1.4"), clientNode("2.0"),
 	{family: "Java, OkHttp", release: "3.13", verbs: javaVerbs},
 	{family: "Java, JDK WebSocket", release: "17", how: "framing only", verbs: jdkVerbs},
 	{family: "Chromium", verbs: browserVerbs},
@@ -82,6 +82,14 @@ func connectedKubectl(release string, megabytes int) client {
 		return err
 	}
 	return c
+}
+
+// clientNode returns a release of the official JavaScript client.
+func clientNode(release string) client {
+	return client{family: "client-node", release: release, verbs: jsVerbs, prepare: func(_ context.Context, tr *trial) error {
+		tr.node = bed.ClientNode(release, tr.file)
+		return nil
+	}}
 }
 
 func (c client) name() string {

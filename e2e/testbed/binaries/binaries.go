@@ -25,9 +25,9 @@ type Set struct {
 	// packages that it needs.
 	NodeModules string
 
-	// ClientNode is the folder node_modules that contains the npm package @kubernetes/client-node
-	// and the packages that it needs.
-	ClientNode string
+	// ClientNode contains each release of the official JavaScript client, the npm package
+	// @kubernetes/client-node. The keys are minor versions, such as "1.4".
+	ClientNode map[string]ClientNode
 
 	CoreDNS string
 	Runc    string
@@ -58,6 +58,12 @@ type Kubernetes struct {
 	ControllerManager string
 	Scheduler         string
 	Proxy             string
+}
+
+// ClientNode contains the paths of one release of the npm package @kubernetes/client-node.
+type ClientNode struct {
+	Node    string // the program node with which this release runs
+	Modules string // folder node_modules that contains the package and the packages that it needs
 }
 
 // KubectlVersions are the minor versions of kubectl that the testbed has, the oldest first. It
@@ -119,6 +125,11 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 	for _, v := range []string{"1.36", "1.37"} {
 		kubectl[v] = filepath.Join(dirs["kubectl-"+v], "kubectl")
 	}
+	modules := func(part string) string { return filepath.Join(dirs[part], "node_modules") }
+	clientNode := map[string]ClientNode{
+		"1.4": {found["node"], modules("client-node-1.4")},
+		"2.0": {filepath.Join(modules("client-node-2.0"), node22), modules("client-node-2.0")},
+	}
 	return &Set{
 		Etcd:        filepath.Join(dirs["etcd"], "etcd"),
 		New:         kubernetesIn(dirs["kubernetes"], dirs["kubernetes-services"]),
@@ -128,8 +139,8 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 		Ctr:         filepath.Join(dirs["containerd"], "ctr"),
 		Kubectl:     kubectl,
 		Helm:        filepath.Join(dirs["kubectl"], "helm"),
-		NodeModules: filepath.Join(dirs["oidc"], "node_modules"),
-		ClientNode:  filepath.Join(dirs["client-node"], "node_modules"),
+		NodeModules: modules("oidc"),
+		ClientNode:  clientNode,
 		Runc:        found["runc"],
 		CNI:         filepath.Dir(found["bridge"]),
 		Busybox:     found["busybox"],
@@ -142,7 +153,7 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 		OkHttp:      found["okhttp.jar"],
 		Chromium:    found["chromium"],
 		Certutil:    found["certutil"],
-		Playwright:  filepath.Join(dirs["playwright"], "node_modules"),
+		Playwright:  modules("playwright"),
 		IP:          found["ip"],
 		Unshare:     found["unshare"],
 		Nsenter:     found["nsenter"],
@@ -210,10 +221,15 @@ func parts(recipes, npm string) []part {
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
 		}, {
-			extent: Clients, name: "client-node", title: "@kubernetes/client-node 1.4.0",
-			recipe: filepath.Join(recipes, "client-node"),
+			extent: Clients, name: "client-node-1.4", title: "@kubernetes/client-node 1.4.0",
+			recipe: filepath.Join(recipes, "client-node-1.4"),
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
+		}, {
+			extent: Clients, name: "client-node-2.0", title: "@kubernetes/client-node 2.0.1 and Node.js 22.23.3",
+			recipe: filepath.Join(recipes, "client-node-2.0"),
+			args:   []string{"node_modules"},
+			make:   npmInstall(npm, node22),
 		}, goPart(part{
 			name: "etcd", title: "etcd 3.6.8",
 			recipe: filepath.Join(recipes, "etcd"),

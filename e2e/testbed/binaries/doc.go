@@ -13,7 +13,8 @@
 //	kubectl-1.37     recipes/kubernetes, a Go module              cache
 //	oidc             recipes/oidc-provider, npm with a lock file  cache (node_modules)
 //	playwright       recipes/playwright, npm with a lock file     cache (node_modules)
-//	client-node      recipes/client-node, npm with a lock file    cache (node_modules)
+//	client-node-1.4  recipes/client-node-1.4, npm, lock file      cache (node_modules)
+//	client-node-2.0  recipes/client-node-2.0, npm, lock file      cache (node_modules with Node.js 22)
 //	the rest         Debian packages                              the machine
 //
 // The cache is ${EDGE_TESTBED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-testbed}. The name of a
