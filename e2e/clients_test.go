@@ -38,7 +38,7 @@ var matrixClients = []client{
 	{family: "Java, OkHttp", release: "3.13", verbs: javaVerbs},
 	{family: "Java, JDK WebSocket", release: "17", how: "framing only", verbs: jdkVerbs},
 	{family: "Chromium", verbs: browserVerbs},
-	{family: "helm", release: "4.1", verbs: helmVerbs},
+	{family: "helm", release: "4.3", verbs: helmVerbs},
 }
 
 // kubectl returns a kubectl that supports WebSocket: release 1.31 or later. It copies this many MB

