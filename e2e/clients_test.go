@@ -38,6 +38,7 @@ var matrixClients = []client{
 	{family: "Java, OkHttp", release: "3.13", verbs: javaVerbs},
 	{family: "Java, JDK WebSocket", release: "17", how: "framing only", verbs: jdkVerbs},
 	{family: "Chromium", verbs: browserVerbs},
+	{family: "k9s", release: "0.50", verbs: k9sVerbs},
 	{family: "helm", release: "4.3", verbs: helmVerbs},
 }
 

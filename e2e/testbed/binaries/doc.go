@@ -12,6 +12,7 @@
 //	kubectl-1.36     recipes/kubectl-1.36, a Go module            cache
 //	kubectl-1.37     recipes/kubernetes, a Go module              cache
 //	helm             recipes/helm, a Go module                    cache
+//	k9s              recipes/k9s, a Go module                     cache
 //	oidc             recipes/oidc-provider, npm with a lock file  cache (node_modules)
 //	playwright       recipes/playwright, npm with a lock file     cache (node_modules)
 //	client-node-1.4  recipes/client-node-1.4, npm, lock file      cache (node_modules)
