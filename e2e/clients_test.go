@@ -35,11 +35,12 @@ var matrixClients = []client{
 	halfwayKubectl("1.29", 10),
 	kubectl("1.31", 10), kubectl("1.33", 10), kubectl("1.35", 10), kubectl("1.36", 10), kubectl("1.37", 100),
 	{family: "Python", release: "22.6", verbs: pythonVerbs},
-	{family: "client-node", release: "1.4", verbs: jsVerbs},
+	clientNode("1.4"), clientNode("2.0"),
 	{family: "Java, OkHttp", release: "3.13", verbs: javaVerbs},
 	{family: "Java, JDK WebSocket", release: "17", how: "framing only", verbs: jdkVerbs},
 	webPage("Chromium", "", clients.Chromium), webPage("Firefox", "ESR", clients.Firefox),
-	{family: "helm", release: "4.1", verbs: helmVerbs},
+	{family: "k9s", release: "0.50", verbs: k9sVerbs},
+	{family: "helm", release: "4.3", verbs: helmVerbs},
 }
 
 // kubectl returns a kubectl that supports WebSocket: release 1.31 or later. It copies this many MB
@@ -89,6 +90,14 @@ func connectedKubectl(release string, megabytes int) client {
 func webPage(family, release string, kind clients.BrowserKind) client {
 	return client{family: family, release: release, verbs: browserVerbs, prepare: func(_ context.Context, tr *trial) error {
 		tr.browser = browsers[kind]
+		return nil
+	}}
+}
+
+// clientNode returns a release of the official JavaScript client.
+func clientNode(release string) client {
+	return client{family: "client-node", release: release, verbs: jsVerbs, prepare: func(_ context.Context, tr *trial) error {
+		tr.node = bed.ClientNode(release, tr.file)
 		return nil
 	}}
 }

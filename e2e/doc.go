@@ -23,6 +23,7 @@
 //	difference_test.go       the accepted differences between edge and the API server
 //	browser_test.go          a web page in Chromium or Firefox can do what kubectl does
 //	browserorigins_test.go   only pages of allowed origins can use a client certificate
+//	k9s_test.go              k9s shows pods and logs, opens a shell and forwards a port
 //	helm_test.go             helm installs, upgrades, tests and uninstalls a release
 //	websockets_test.go       other WebSockets: proxies to services and pods, watch, log
 //	podsend_test.go          a pod of edge ends while streams run: kubectl fails, plain requests do not

@@ -34,7 +34,7 @@ var jsVerbs = []verb{
 
 // js runs one of the scripts in e2e/js until it ends.
 func js(ctx context.Context, tr *trial, stdin io.Reader, script string, args ...string) clients.Result {
-	cmd, err := bed.JavaScript(ctx, tr.file, script, args...)
+	cmd, err := tr.node.Command(ctx, script, args...)
 	if err != nil {
 		return clients.Result{Err: err}
 	}
@@ -45,7 +45,7 @@ func js(ctx context.Context, tr *trial, stdin io.Reader, script string, args ...
 // runs.
 func jsLines(ctx context.Context, tr *trial, script string, args ...string) (*lines, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	cmd, err := bed.JavaScript(ctx, tr.file, script, args...)
+	cmd, err := tr.node.Command(ctx, script, args...)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -99,7 +99,7 @@ func jsEcho(ctx context.Context, tr *trial) error {
 
 func jsTerminal(ctx context.Context, tr *trial) error {
 	term, err := clients.StartTerminal(ctx, 30, 100, func(ctx context.Context) (*exec.Cmd, error) {
-		return bed.JavaScript(ctx, tr.file, "exec.mjs", cluster.Namespace, "shell", "sh")
+		return tr.node.Command(ctx, "exec.mjs", cluster.Namespace, "shell", "sh")
 	})
 	if err != nil {
 		return err

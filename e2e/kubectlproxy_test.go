@@ -16,7 +16,7 @@ var serving = regexp.MustCompile(`Starting to serve on (127\.0\.0\.1:\d+)`)
 // adds the token. The client sends an Origin, and a Host that is not edge's.
 func TestPythonBehindKubectlProxy(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
-		for _, path := range paths {
+		for _, path := range matrixPaths {
 			t.Run(path, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
@@ -43,11 +43,10 @@ func TestPythonBehindKubectlProxy(t *testing.T) {
 					t.Fatal(err)
 				}
 				tr := &trial{t: t, site: s, path: path, file: file, name: slug(t.Name())}
-				if err := pythonExec(ctx, tr); err != nil {
-					t.Error(err)
-				}
-				if err := pythonPortForward(ctx, tr); err != nil {
-					t.Error(err)
+				for _, v := range pythonVerbs {
+					if err := v.run(ctx, tr); err != nil {
+						t.Errorf("%s: %v", v.name, err)
+					}
 				}
 			})
 		}

@@ -27,7 +27,8 @@ type trial struct {
 	path string
 	name string // unique among all trials, and valid as the name of a Kubernetes object
 	k    *clients.Kubectl
-	file string // path of the kubeconfig, for clients other than kubectl
+	node *clients.ClientNode
+	file string // path of the kubeconfig, for clients other than kubectl and client-node
 
 	browser *clients.Browser // for clients that are a web page
 }

@@ -43,7 +43,7 @@ func TestSilentExec(t *testing.T) {
 					return python(ctx, tr, nil, "sh", "-c", script)
 				},
 				"client-node 1.4": func(ctx context.Context, tr *trial) clients.Result {
-					tr.file = s.kubeconfig(tr.t, path, "alice")
+					tr.node = bed.ClientNode("1.4", s.kubeconfig(tr.t, path, "alice"))
 					return js(ctx, tr, nil, "exec.mjs", cluster.Namespace, "shell", "sh", "-c", script)
 				},
 				// OkHttp closes the session if a ping is not answered within 60 s

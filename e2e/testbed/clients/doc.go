@@ -1,7 +1,8 @@
 // Package clients runs real clients of Kubernetes, such as kubectl. Each client uses a kubeconfig
 // that the method Kubeconfig has written.
 //
-//	kubectl.go, helm.go, connect.go    programs; connect.go: `edge connect`
+//	kubectl.go, helm.go, k9s.go        programs
+//	connect.go                         `edge connect`
 //	java.go, javascript.go, python.go  programs of e2e/java, e2e/js and e2e/python
 //	browser.go                         Chromium and Firefox, driven by e2e/browser
 //	command.go                         runs a client, returns its output and exit code

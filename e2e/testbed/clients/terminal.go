@@ -24,6 +24,7 @@ type Terminal struct {
 
 	mu     sync.Mutex
 	output []byte // everything that the program has written to the terminal so far
+	old    int    // number of bytes of output that Expect ignores
 	grew   chan struct{}
 }
 
@@ -99,28 +100,41 @@ func (t *Terminal) Resize(rows, cols int) error {
 	return pty.Setsize(t.master, &pty.Winsize{Rows: uint16(rows), Cols: uint16(cols)})
 }
 
+// Forget makes Expect ignore what the program has written so far.
+func (t *Terminal) Forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.old = len(t.output)
+}
+
 // Expect waits for at most two minutes until the program has written text to the terminal.
 func (t *Terminal) Expect(ctx context.Context, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
-		t.mu.Lock()
-		shown, grew := string(t.output), t.grew
-		t.mu.Unlock()
+		shown, grew := t.fresh()
 		if strings.Contains(shown, text) {
 			return nil
 		}
 		select {
 		case <-grew:
 		case <-t.ended:
-			if strings.Contains(t.Shown(), text) {
+			if shown, _ = t.fresh(); strings.Contains(shown, text) {
 				return nil
 			}
-			return fmt.Errorf("terminal: the program ended before it showed %q: %q", text, t.Shown())
+			return fmt.Errorf("terminal: the program ended before it showed %q: %q", text, shown)
 		case <-ctx.Done():
 			return fmt.Errorf("terminal: timed out before it showed %q: %q", text, shown)
 		}
 	}
+}
+
+// fresh returns the output that Forget has not made old, and a channel that is closed when there is
+// more of it.
+func (t *Terminal) fresh() (output string, grew <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.output[t.old:]), t.grew
 }
 
 // Shown returns everything that the program has written to the terminal so far.
