@@ -10,10 +10,10 @@ STRESS   ?= 90m
 # and those that were skipped.
 GOTESTSUM = $(shell cd e2e && $(GO) tool -n gotestsum)
 
-.PHONY: help build test check lint unit e2e stress matrix soak distance fuzz bench firstbyte load demo clean
+.PHONY: help build test check lint unit e2e stress matrix conformance soak distance fuzz bench firstbyte load demo clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/edge, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/edge ./cmd/edge
@@ -39,13 +39,16 @@ unit: ## run the unit tests with -race; needs no cluster
 	$(GO) test -run Allocations ./streams/... ./bridge/... # without -race, which makes sync.Pool drop values
 
 e2e: ## run the end-to-end tests on a new and an old cluster; builds and installs what they need, as root on Debian
-	cd e2e && $(GOTESTSUM) --format standard-verbose -- -count=1 -timeout 60m ./...
+	cd e2e && $(GOTESTSUM) --format standard-verbose -- -count=1 -timeout 90m ./...
 
 stress: ## run all tests 30 times under load, for at most STRESS (90m); continues an earlier run; STRESSFLAGS: see e2e/cmd/stress/doc.go
 	@mkdir -p bin && cd e2e && $(GO) build -o ../bin/stress ./cmd/stress && exec ../bin/stress --budget=$(STRESS) $(STRESSFLAGS)
 
 matrix: ## test every client on every path to both clusters, and every dialect; UPDATE=1 writes docs/compatibility.md and the README's table
 	cd e2e && $(GO) test -count=1 -timeout 60m -v -run '^Test(Matrix|ExecDialects)' . -args -matrix $(if $(UPDATE),-update)
+
+conformance: ## run Kubernetes' own end-to-end tests at the API server itself and through edge, outside and in pods; UPDATE=1 writes docs/conformance.md
+	cd e2e && $(GO) test -count=1 -timeout 150m -v -run '^TestConformance' . -args -conformance $(if $(UPDATE),-update)
 
 soak: ## test long and slow streams through edge and directly: 2 GiB of stdin, stalled clients, 5 idle minutes, cp over a bad link, API server restarts; prints a table
 	cd e2e && $(GO) test -tags soak -count=1 -timeout 90m -v -run '^Test(Soak|Goaway|Rolling)' .

@@ -2,7 +2,7 @@
 // packages below e2e/testbed start the clusters and the clients; the command e2e/cmd/demo shows
 // them to a person. The tests run the edge binary and import no package of edge's Go module.
 //
-//	cd e2e && go test -count=1 -timeout=60m -v ./...
+//	cd e2e && go test -count=1 -timeout=90m -v ./...
 //
 // The command above runs the tests and prints a table with one row per cluster, path, client and
 // verb (an operation such as exec). The table is a part of the compatibility matrix, which
@@ -28,6 +28,7 @@
 //	websockets_test.go       other WebSockets: proxies to services and pods, watch, log
 //	podsend_test.go          a pod of edge ends while streams run: kubectl fails, plain requests do not
 //	releases_test.go         a client gets the answer of its cluster's release
+//	conformance*             Kubernetes' own tests that pass at the API server pass through edge
 //	people*                  kubectl run, debug, apply, cp, port-forward work as at the API server
 //	connectcontexts_test.go  edge connect has every context of the user's kubeconfig
 //	soak_test.go             2 GiB, stalled clients, five silent minutes; only in `make soak`

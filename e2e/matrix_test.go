@@ -16,7 +16,7 @@ import (
 
 var (
 	wholeMatrix = flag.Bool("matrix", false, "run the whole compatibility matrix and every dialect with every scenario, not only the part that \"make test\" runs")
-	updateDocs  = flag.Bool("update", false, "with -matrix: write the results to docs/compatibility.md and the README")
+	updateDocs  = flag.Bool("update", false, "with -matrix: write the results to docs/compatibility.md and the README; with -conformance: to docs/conformance.md and the README")
 )
 
 // trial is one cell of the compatibility matrix: a client runs a verb (an operation such as exec)

@@ -105,21 +105,27 @@ type podsOfEdge struct {
 
 func startPodsOfEdge(t *testing.T, c *cluster.Cluster, namespace string, memory *resource.Quantity) *podsOfEdge {
 	ctx := t.Context()
+	t.Cleanup(func() {
+		if err := bed.StopEdgePods(context.Background(), c, namespace); err != nil {
+			t.Error(err)
+		}
+	})
 	err := bed.StartEdgePods(ctx, testbed.EdgePodsOptions{
 		Cluster: c, Issuer: idp, Replicas: 2, Namespace: namespace, Memory: memory, Args: edgeArgs(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Client.CoreV1().Namespaces().Delete(context.Background(), namespace, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
-	})
 	p := &podsOfEdge{t: t, cluster: c, namespace: namespace}
 	if p.balancer, err = bed.StartTargetGroup(ctx, c, namespace, testbed.EdgeService, testbed.EdgePort, deregistrationDelay); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := p.balancer.Err(); err != nil {
+			t.Error(err)
+		}
+		p.balancer.Close()
+	})
 	file, err := bed.Kubeconfig(p.balancer.Access(tokens["alice"]))
 	if err != nil {
 		t.Fatal(err)

@@ -63,30 +63,34 @@ func (s *sheet) checkReadme() error {
 	if err != nil {
 		return err
 	}
-	_, shown, _, err := cutReadme(string(text))
+	_, shown, _, err := cut(string(text), readmeBegin, readmeEnd)
 	if err == nil && shown != s.summary() {
 		err = errors.New("README.md: the table between the compatibility marks differs from the summary of docs/compatibility.md")
 	}
 	return err
 }
 
-func (s *sheet) writeReadme() error {
+func (s *sheet) writeReadme() error { return replaceInReadme(readmeBegin, readmeEnd, s.summary()) }
+
+// cut returns the part of a text between the lines begin and end, and what is before and after them.
+func cut(text, begin, end string) (before, shown, after string, err error) {
+	before, rest, ok := strings.Cut(text, begin)
+	shown, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		err = fmt.Errorf("the lines %q and %q are missing", begin, end)
+	}
+	return before, shown, after, err
+}
+
+// replaceInReadme replaces the part of the README between the lines begin and end.
+func replaceInReadme(begin, end, with string) error {
 	text, err := os.ReadFile(readmeFile)
 	if err != nil {
 		return err
 	}
-	before, _, after, err := cutReadme(string(text))
+	before, _, after, err := cut(string(text), begin, end)
 	if err != nil {
-		return err
+		return fmt.Errorf("README.md: %w", err)
 	}
-	return os.WriteFile(readmeFile, []byte(before+readmeBegin+s.summary()+readmeEnd+after), 0o644)
-}
-
-func cutReadme(text string) (before, shown, after string, err error) {
-	before, rest, ok := strings.Cut(text, readmeBegin)
-	shown, after, ok2 := strings.Cut(rest, readmeEnd)
-	if !ok || !ok2 {
-		err = errors.New("README.md: the marks around the compatibility table are missing")
-	}
-	return before, shown, after, err
+	return os.WriteFile(readmeFile, []byte(before+begin+with+end+after), 0o644)
 }

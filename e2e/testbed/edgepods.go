@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -96,6 +97,15 @@ func (tb *Testbed) StartEdgePods(ctx context.Context, o EdgePodsOptions) error {
 		return err
 	}
 	return o.Cluster.WaitDeployment(ctx, o.Namespace, EdgeService)
+}
+
+// StopEdgePods deletes what StartEdgePods has made in a namespace. It does not wait for the end of the
+// pods.
+func (tb *Testbed) StopEdgePods(ctx context.Context, c *cluster.Cluster, namespace string) error {
+	return errors.Join(
+		c.Client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}),
+		c.Client.RbacV1().ClusterRoleBindings().Delete(ctx, namespace, metav1.DeleteOptions{}),
+	)
 }
 
 // edgeInputs returns the objects that a user makes for the pods of edge: the Secret with the serving

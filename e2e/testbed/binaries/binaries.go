@@ -30,6 +30,13 @@ type Set struct {
 	// @kubernetes/client-node. The keys are minor versions, such as "1.4".
 	ClientNode map[string]ClientNode
 
+	// Kubernetes' own end-to-end tests of the new release, and what they need
+	E2ETest         string // program of the tests
+	Ginkgo          string // program that runs several of E2ETest at a time
+	Agnhost         string // what most of the tests' pods run
+	SampleAPIServer string // an aggregated API server
+	Curl            string // what the tests run in pods to ask other pods
+
 	CoreDNS string
 	Runc    string
 	CNI     string // folder of the CNI plugins, which set up the pods' network
@@ -134,35 +141,40 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 		"2.0": {filepath.Join(modules("client-node-2.0"), node22), modules("client-node-2.0")},
 	}
 	return &Set{
-		Etcd:        filepath.Join(dirs["etcd"], "etcd"),
-		New:         kubernetesIn(dirs["kubernetes"], dirs["kubernetes-services"]),
-		Old:         kubernetesIn(dirs["kubernetes-1.29"], dirs["kubernetes-1.29-services"]),
-		CoreDNS:     filepath.Join(dirs["coredns"], "coredns"),
-		Containerd:  filepath.Join(dirs["containerd"], "containerd"),
-		Ctr:         filepath.Join(dirs["containerd"], "ctr"),
-		Kubectl:     kubectl,
-		Helm:        filepath.Join(dirs["helm"], "helm"),
-		K9s:         filepath.Join(dirs["k9s"], "k9s"),
-		NodeModules: modules("oidc"),
-		ClientNode:  clientNode,
-		Runc:        found["runc"],
-		CNI:         filepath.Dir(found["bridge"]),
-		Busybox:     found["busybox"],
-		HAProxy:     found["haproxy"],
-		Nginx:       found["nginx"],
-		Node:        found["node"],
-		Python:      found["python3"],
-		Javac:       javac,
-		Java:        filepath.Join(filepath.Dir(javac), "java"),
-		OkHttp:      found["okhttp.jar"],
-		Chromium:    found["chromium"],
-		Firefox:     found["firefox-esr"],
-		Certutil:    found["certutil"],
-		Playwright:  modules("playwright"),
-		Puppeteer:   modules("puppeteer"),
-		IP:          found["ip"],
-		Unshare:     found["unshare"],
-		Nsenter:     found["nsenter"],
+		Etcd:            filepath.Join(dirs["etcd"], "etcd"),
+		New:             kubernetesIn(dirs["kubernetes"], dirs["kubernetes-services"]),
+		Old:             kubernetesIn(dirs["kubernetes-1.29"], dirs["kubernetes-1.29-services"]),
+		E2ETest:         filepath.Join(dirs["e2e-test"], "e2e.test"),
+		Ginkgo:          filepath.Join(dirs["e2e-test-tools"], "ginkgo"),
+		Agnhost:         filepath.Join(dirs["e2e-test-tools"], "agnhost"),
+		SampleAPIServer: filepath.Join(dirs["e2e-test-tools"], "sample-apiserver"),
+		Curl:            found["curl"],
+		CoreDNS:         filepath.Join(dirs["coredns"], "coredns"),
+		Containerd:      filepath.Join(dirs["containerd"], "containerd"),
+		Ctr:             filepath.Join(dirs["containerd"], "ctr"),
+		Kubectl:         kubectl,
+		Helm:            filepath.Join(dirs["helm"], "helm"),
+		K9s:             filepath.Join(dirs["k9s"], "k9s"),
+		NodeModules:     modules("oidc"),
+		ClientNode:      clientNode,
+		Runc:            found["runc"],
+		CNI:             filepath.Dir(found["bridge"]),
+		Busybox:         found["busybox"],
+		HAProxy:         found["haproxy"],
+		Nginx:           found["nginx"],
+		Node:            found["node"],
+		Python:          found["python3"],
+		Javac:           javac,
+		Java:            filepath.Join(filepath.Dir(javac), "java"),
+		OkHttp:          found["okhttp.jar"],
+		Chromium:        found["chromium"],
+		Firefox:         found["firefox-esr"],
+		Certutil:        found["certutil"],
+		Playwright:      modules("playwright"),
+		Puppeteer:       modules("puppeteer"),
+		IP:              found["ip"],
+		Unshare:         found["unshare"],
+		Nsenter:         found["nsenter"],
 	}, nil
 }
 
@@ -280,6 +292,17 @@ func parts(recipes, npm string) []part {
 			extent: Clusters, name: "kubectl-1.37", title: "kubectl " + newRelease,
 			recipe: filepath.Join(recipes, "kubernetes"),
 			args:   []string{"-ldflags", stamped(newRelease), "-o", "kubectl", "k8s.io/kubernetes/cmd/kubectl"},
+		}), goPart(part{
+			extent: Clients, name: "e2e-test-tools", title: "agnhost, ginkgo and sample-apiserver of Kubernetes " + newRelease,
+			recipe: filepath.Join(recipes, "conformance"),
+			args: []string{
+				"-ldflags", "-s -w", "-o", ".",
+				"github.com/onsi/ginkgo/v2/ginkgo", "k8s.io/kubernetes/test/images/agnhost", "k8s.io/sample-apiserver",
+			},
+		}), goTestPart(part{
+			extent: Clients, name: "e2e-test", title: "e2e.test of Kubernetes " + newRelease + " (about 5 minutes on 2 cores)",
+			recipe: filepath.Join(recipes, "conformance"),
+			args:   []string{"-ldflags", stamped(newRelease), "-o", "e2e.test", "k8s.io/kubernetes/test/e2e"},
 		}), goPart(part{
 			extent: Clients, name: "kubectl-1.36", title: "kubectl " + kubectlRelease,
 			recipe: filepath.Join(recipes, "kubectl-1.36"),

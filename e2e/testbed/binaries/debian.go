@@ -37,6 +37,7 @@ var needs = []struct {
 	{program: "unshare", pkg: "util-linux"},
 	{program: "nsenter", pkg: "util-linux", extent: Clients},
 	{program: "iptables", pkg: "iptables", extent: Clients}, // kube-proxy runs it
+	{program: "curl", pkg: "curl", extent: Clients},
 	{program: "node", pkg: "nodejs"},
 	{program: "npm", pkg: "npm"},
 	{program: "javac", pkg: "default-jdk-headless", check: []string{"--release", JavaRelease, "-version"}, extent: Clients},

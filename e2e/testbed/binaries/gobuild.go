@@ -12,16 +12,27 @@ import (
 	"strings"
 )
 
-// goPart completes a part (an entry of the cache) that goBuild makes. The part's recipe must be a
+// goPart completes a part (an entry of the cache) that `go build` makes. The part's recipe must be a
 // Go module, and its args are the arguments of `go build`. The path after -o is relative to the
 // part's folder.
 func goPart(p part) part {
-	p.make = goBuild
+	p.make = func(ctx context.Context, p part, out string, t *ticker) error {
+		return goCompile(ctx, p, out, t, "build", "-v", "-trimpath")
+	}
 	return p
 }
 
-func goBuild(ctx context.Context, p part, out string, t *ticker) error {
-	args := []string{"build", "-v", "-trimpath"}
+// goTestPart completes a part that is the program of a package's tests, as `go test -c` makes it. For
+// the recipe and the arguments see goPart.
+func goTestPart(p part) part {
+	p.make = func(ctx context.Context, p part, out string, t *ticker) error {
+		return goCompile(ctx, p, out, t, "test", "-c", "-v", "-trimpath")
+	}
+	return p
+}
+
+// goCompile runs a go command, args and then the part's arguments, and reports its progress to t.
+func goCompile(ctx context.Context, p part, out string, t *ticker, args ...string) error {
 	for i, a := range p.args {
 		if i > 0 && p.args[i-1] == "-o" {
 			a = filepath.Join(out, a)

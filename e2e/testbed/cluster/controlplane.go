@@ -23,6 +23,10 @@ import (
 // which CPU time is scarcer than memory.
 const lazyGC = "GOGC=400"
 
+// frontProxy is the user whose client certificate lets it name other users in the headers X-Remote-*.
+// The API server is that user at aggregated API servers.
+const frontProxy = "front-proxy-client"
+
 func (c *Cluster) startEtcd(ctx context.Context) error {
 	client, err := run.FreePort()
 	if err != nil {
@@ -62,6 +66,11 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 	if err != nil {
 		return err
 	}
+	// the API server's identity at aggregated API servers
+	proxy, proxyKey, err := c.CA.IssueFiles(c.dir, frontProxy, frontProxy)
+	if err != nil {
+		return err
+	}
 	if err := writeAccountKey(c.path("service-accounts.key")); err != nil {
 		return err
 	}
@@ -75,13 +84,17 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 		"--client-ca-file=" + c.CAFile,
 		"--kubelet-client-certificate=" + kubelet, "--kubelet-client-key=" + kubeletKey,
 		"--kubelet-certificate-authority=" + c.CAFile, "--kubelet-preferred-address-types=InternalIP",
+		"--requestheader-client-ca-file=" + c.CAFile, "--requestheader-allowed-names=" + frontProxy,
+		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--proxy-client-cert-file=" + proxy, "--proxy-client-key-file=" + proxyKey,
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + c.path("service-accounts.key"),
 		"--service-account-signing-key-file=" + c.path("service-accounts.key"),
 		"--service-cluster-ip-range=" + serviceNetwork,
 		// the API server runs outside of the node and reaches only pods, not the addresses of Services
 		"--enable-aggregator-routing",
-		"--authorization-mode=Node,RBAC",
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
 		"--allow-privileged",
 		"--audit-policy-file=" + c.path("audit-policy.yaml"), "--audit-log-path=" + c.path("audit.log"), "--audit-log-mode=blocking",
 		"--profiling=false",

@@ -35,26 +35,32 @@ const (
 // ContainerImage describes a container image with one layer.
 type ContainerImage struct {
 	Name string
+	// Busybox is the path of a busybox of this machine, which the image contains with all its
+	// commands, some folders and a file of users; empty: the image has only Files.
+	Busybox string
 	// Files maps paths in the image, without a leading slash, to files of this machine. They are
 	// readable and executable for everybody.
-	Files      map[string]string
+	Files map[string]string
+	// Texts maps paths in the image, without a leading slash, to the content of files, with the same
+	// rights.
+	Texts map[string]string
+	// Links maps paths in the image, without a leading slash, to the targets of symbolic links.
+	Links      map[string]string
 	Entrypoint []string
+	Cmd        []string
 	User       string
-
-	layer []byte // the layer, instead of Files
-	cmd   []string
 }
 
 // writeImages writes the images that every node has to one archive in Docker's format, for `ctr
 // image import`.
 func writeImages(to, busybox, inpod string) error {
-	layer, err := busyboxLayer(busybox, inpod)
-	if err != nil {
-		return fmt.Errorf("make image: %w", err)
+	image := ContainerImage{
+		Name: Image, Busybox: busybox, Cmd: []string{"/bin/sh"},
+		Files: map[string]string{"bin/inpod": inpod}, Texts: map[string]string{"www/index.html": Page},
 	}
-	return writeArchive(to,
-		ContainerImage{Name: Image, layer: layer, cmd: []string{"/bin/sh"}},
-		ContainerImage{Name: pauseImage, layer: layer, cmd: []string{"/bin/sleep", "2147483647"}})
+	pause := image
+	pause.Name, pause.Cmd = pauseImage, []string{"/bin/sleep", "2147483647"}
+	return writeArchive(to, image, pause)
 }
 
 // ImportImage makes a container image from files of this machine and imports it into the node's
@@ -104,7 +110,7 @@ func writeArchive(to string, images ...ContainerImage) error {
 			"architecture": runtime.GOARCH,
 			"os":           "linux",
 			"config": map[string]any{
-				"Cmd": image.cmd, "Entrypoint": image.Entrypoint, "User": image.User, "Env": []string{"PATH=/bin"},
+				"Cmd": image.Cmd, "Entrypoint": image.Entrypoint, "User": image.User, "Env": []string{"PATH=/bin:/usr/bin"},
 			},
 			"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(digest[:])}},
 		})
@@ -128,47 +134,44 @@ func writeArchive(to string, images ...ContainerImage) error {
 
 // content returns the image's layer, a tar archive.
 func (i ContainerImage) content() ([]byte, error) {
-	if i.layer != nil {
-		return i.layer, nil
-	}
 	t := newTar()
-	made := map[string]bool{}
-	for _, path := range slices.Sorted(maps.Keys(i.Files)) {
-		for n, c := range path {
-			if dir := path[:n]; c == '/' && !made[dir] {
-				t.dir(dir, 0o755)
-				made[dir] = true
-			}
+	if i.Busybox != "" {
+		if err := t.busybox(i.Busybox); err != nil {
+			return nil, err
 		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(i.Files)) {
 		content, err := os.ReadFile(i.Files[path])
 		if err != nil {
 			return nil, err
 		}
 		t.file(path, content, 0o755)
 	}
+	for _, path := range slices.Sorted(maps.Keys(i.Texts)) {
+		t.file(path, []byte(i.Texts[path]), 0o755)
+	}
+	for _, path := range slices.Sorted(maps.Keys(i.Links)) {
+		t.symlink(path, i.Links[path])
+	}
 	return t.bytes()
 }
 
-func busyboxLayer(busybox, inpod string) ([]byte, error) {
-	program, err := os.ReadFile(busybox)
+// busybox adds a small Linux: busybox with all its commands, and what programs expect of a file
+// system.
+func (t *tarball) busybox(path string) error {
+	program, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	own, err := os.ReadFile(inpod)
+	applets, err := exec.Command(path, "--list").Output()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	applets, err := exec.Command(busybox, "--list").Output()
-	if err != nil {
-		return nil, err
-	}
-	t := newTar()
-	for _, dir := range []string{"bin", "etc", "dev", "proc", "sys", "root", "www"} {
+	for _, dir := range []string{"dev", "proc", "sys", "root"} {
 		t.dir(dir, 0o755)
 	}
 	t.dir("tmp", 0o1777)
 	t.file("bin/busybox", program, 0o755)
-	t.file("bin/inpod", own, 0o755)
 	for applet := range strings.FieldsSeq(string(applets)) {
 		if applet != "busybox" {
 			t.symlink("bin/"+applet, "busybox")
@@ -176,20 +179,20 @@ func busyboxLayer(busybox, inpod string) ([]byte, error) {
 	}
 	t.file("etc/passwd", []byte("root:x:0:0:root:/root:/bin/sh\n"), 0o644)
 	t.file("etc/group", []byte("root:x:0:\n"), 0o644)
-	t.file("www/index.html", []byte(Page), 0o644)
-	return t.bytes()
+	return nil
 }
 
 // tarball is a tar archive in memory. After a method has failed, the other methods do nothing, and
 // bytes returns the first error.
 type tarball struct {
-	buf bytes.Buffer
-	w   *tar.Writer
-	err error
+	buf  bytes.Buffer
+	w    *tar.Writer
+	made map[string]bool // folders
+	err  error
 }
 
 func newTar() *tarball {
-	t := &tarball{}
+	t := &tarball{made: map[string]bool{}}
 	t.w = tar.NewWriter(&t.buf)
 	return t
 }
@@ -204,12 +207,22 @@ func (t *tarball) add(h tar.Header, content []byte) {
 	}
 }
 
+// file adds a file, and the folders above it that the archive does not have.
 func (t *tarball) file(name string, content []byte, mode int64) {
+	for n, c := range name {
+		if c == '/' {
+			t.dir(name[:n], 0o755)
+		}
+	}
 	t.add(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode}, content)
 }
 
+// dir adds a folder if the archive does not have it.
 func (t *tarball) dir(name string, mode int64) {
-	t.add(tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: mode}, nil)
+	if !t.made[name] {
+		t.made[name] = true
+		t.add(tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: mode}, nil)
+	}
 }
 
 func (t *tarball) symlink(name, to string) {

@@ -30,10 +30,6 @@ var (
 // prepareNode writes the node's configuration files and container images, and makes the cgroup for
 // its pods.
 func (c *Cluster) prepareNode(ctx context.Context) error {
-	port, err := run.FreePort()
-	if err != nil {
-		return err
-	}
 	cert, key, err := c.CA.IssueFiles(c.dir, "kubelet", "system:node:"+c.Node, "system:nodes")
 	if err != nil {
 		return err
@@ -45,7 +41,6 @@ func (c *Cluster) prepareNode(ctx context.Context) error {
 		"Network": c.network,
 		"Address": c.run.Address,
 		"Pause":   pauseImage,
-		"Port":    port,
 		"CA":      c.CAFile,
 		"Cert":    cert,
 		"Key":     key,

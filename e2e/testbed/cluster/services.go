@@ -28,13 +28,9 @@ var apiServiceNames = []string{
 	apiServiceIP, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + clusterDomain,
 }
 
-// controllers are the controllers of kube-controller-manager that StartServices runs. The node's
-// lifecycle is not among them: on a busy machine it would evict the tests' pods.
-var controllers = []string{
-	"deployment-controller", "replicaset-controller", "endpoints-controller", "endpointslice-controller",
-	"serviceaccount-controller", "root-ca-certificate-publisher-controller", "namespace-controller",
-	"garbage-collector-controller", "disruption-controller", "job-controller",
-}
+// controllers selects the controllers of kube-controller-manager: those of its defaults, without the
+// one of the node's lifecycle. On a busy machine that would evict the tests' pods.
+const controllers = "*,-node-lifecycle-controller"
 
 //go:embed kubeproxy.yaml
 var proxyConfig string
@@ -61,11 +57,16 @@ func (c *Cluster) startControllerManager(context.Context) error {
 	if err != nil {
 		return err
 	}
+	key, err := c.CA.WriteKey(c.dir, "ca")
+	if err != nil {
+		return err
+	}
 	return c.spawn("kube-controller-manager", c.release().ControllerManager,
 		"--kubeconfig="+kubeconfig, "--leader-elect=false", "--secure-port=0",
 		"--use-service-account-credentials",
 		"--service-account-private-key-file="+c.path("service-accounts.key"), "--root-ca-file="+c.CAFile,
-		"--controllers="+strings.Join(controllers, ","))
+		"--cluster-signing-cert-file="+c.CAFile, "--cluster-signing-key-file="+key,
+		"--controllers="+controllers)
 }
 
 func (c *Cluster) startScheduler(context.Context) error {

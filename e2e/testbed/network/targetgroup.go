@@ -39,8 +39,10 @@ const (
 type TargetGroup struct {
 	LoadBalancer
 
-	socket string // path of HAProxy's socket for commands
-	delay  time.Duration
+	socket  string // path of HAProxy's socket for commands
+	delay   time.Duration
+	process *run.Process       // HAProxy
+	stop    context.CancelFunc // ends the goroutine of follow
 
 	mu      sync.Mutex
 	targets [maxTargets]target
@@ -85,17 +87,22 @@ func (n *Network) StartTargetGroup(ctx context.Context, c *cluster.Cluster, name
 	if err != nil {
 		return nil, err
 	}
-	process, err := run.Spawn(dir, "targets", []string{n.Bin.HAProxy, "-db", "-f", config})
-	if err != nil {
+	if g.process, err = run.Spawn(dir, "targets", []string{n.Bin.HAProxy, "-db", "-f", config}); err != nil {
 		return nil, err
 	}
-	n.OnClose(process.Kill)
 	following, stop := context.WithCancel(context.Background())
-	n.OnClose(stop)
+	g.stop = stop
+	n.OnClose(g.Close)
 	go g.follow(following, c, namespace, service, port)
 	return g, run.Until(ctx, run.StartupTime, "a healthy pod of Service "+service, func(ctx context.Context) error {
-		return errors.Join(g.probe(ctx, n), g.lastError())
-	}, process)
+		return errors.Join(g.probe(ctx, n), g.Err())
+	}, g.process)
+}
+
+// Close stops the load balancer. A second call does nothing.
+func (g *TargetGroup) Close() {
+	g.stop()
+	g.process.Kill()
 }
 
 // probe returns nil if the load balancer has a pod that answers.
@@ -116,7 +123,9 @@ func (g *TargetGroup) probe(ctx context.Context, n *Network) error {
 	return nil
 }
 
-func (g *TargetGroup) lastError() error {
+// Err returns the last error of a command to HAProxy or of the API server; nil: there is none since
+// the last time that both succeeded.
+func (g *TargetGroup) Err() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.err

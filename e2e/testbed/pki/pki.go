@@ -89,11 +89,24 @@ func (a *Authority) Issue(user string, groups ...string) (KeyPair, error) {
 	if err != nil {
 		return KeyPair{}, err
 	}
+	keyPEM, err := encodeKey(key)
+	return KeyPair{Cert: EncodePEM("CERTIFICATE", der), Key: keyPEM}, err
+}
+
+func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	return EncodePEM("PRIVATE KEY", pkcs8), err
+}
+
+// WriteKey writes the CA's own key to <dir>/<name>.key, for a program that signs certificates, and
+// returns the path.
+func (a *Authority) WriteKey(dir, name string) (string, error) {
+	key, err := encodeKey(a.key)
 	if err != nil {
-		return KeyPair{}, err
+		return "", err
 	}
-	return KeyPair{Cert: EncodePEM("CERTIFICATE", der), Key: EncodePEM("PRIVATE KEY", pkcs8)}, nil
+	path := filepath.Join(dir, name+".key")
+	return path, os.WriteFile(path, key, 0o600)
 }
 
 // Pool returns a certificate pool that contains the CA's certificate, for tls.Config.RootCAs.
