@@ -10,7 +10,7 @@ STRESS   ?= 90m
 # and those that were skipped.
 GOTESTSUM = $(shell cd e2e && $(GO) tool -n gotestsum)
 
-.PHONY: help build test check lint unit e2e stress matrix conformance soak distance fuzz bench firstbyte load demo clean
+.PHONY: help build test check lint unit e2e stress matrix matrix-next conformance soak distance fuzz bench firstbyte load demo clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ stress: ## run all tests 30 times under load, for at most STRESS (90m); continue
 
 matrix: ## test every client on every path to both clusters, and every dialect; UPDATE=1 writes docs/compatibility.md and the README's table
 	cd e2e && $(GO) test -count=1 -timeout 60m -v -run '^Test(Matrix|ExecDialects)' . -args -matrix $(if $(UPDATE),-update)
+
+matrix-next: ## test kubectl 1.38-beta, built with Go 1.27, on every path to both clusters
+	cd e2e && $(GO) test -count=1 -timeout 90m -v -run '^TestMatrix$$' . -args -next
 
 conformance: ## run Kubernetes' own end-to-end tests at the API server itself and through edge, outside and in pods; UPDATE=1 writes docs/conformance.md
 	cd e2e && $(GO) test -count=1 -timeout 150m -v -run '^TestConformance' . -args -conformance $(if $(UPDATE),-update)

@@ -66,7 +66,7 @@ func (r *results) checkDocuments(passed bool) error {
 // operation was left out.
 func (r *results) whole() bool {
 	cells := 0
-	for _, there := range clientsAt(true) {
+	for _, there := range clientsAt(matrixClients, true) {
 		for _, c := range there {
 			cells += len(c.verbs)
 		}
@@ -95,7 +95,7 @@ func (s *sheet) check(written *sheet) error {
 // the method check reports each difference between results and the document.
 func TestSheet(t *testing.T) {
 	var r results
-	for p, there := range clientsAt(true) {
+	for p, there := range clientsAt(matrixClients, true) {
 		for _, c := range there {
 			for _, v := range c.verbs {
 				result := resultOK

@@ -10,12 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"edge/e2e/testbed/binaries"
 	"edge/e2e/testbed/clients"
 	"edge/e2e/testbed/cluster"
 )
 
 var (
 	wholeMatrix = flag.Bool("matrix", false, "run the whole compatibility matrix and every dialect with every scenario, not only the part that \"make test\" runs")
+	nextKubectl = flag.Bool("next", false, "run only a kubectl that is not out yet, on every path to both clusters")
 	updateDocs  = flag.Bool("update", false, "with -matrix: write the results to docs/compatibility.md and the README; with -conformance: to docs/conformance.md and the README")
 )
 
@@ -75,7 +77,10 @@ var pythonVerbs = []verb{
 // path, on every cluster. There is one exception: a client that supports only SPDY, behind a load
 // balancer, must get edge's explanation.
 func TestMatrix(t *testing.T) {
-	at := clientsAt(*wholeMatrix)
+	at := clientsAt(matrixClients, *wholeMatrix)
+	if *nextKubectl {
+		at = clientsAt([]client{kubectl(binaries.NextKubectl, 100)}, true)
+	}
 	forEachSite(t, func(t *testing.T, s *site) {
 		seats := make(chan struct{}, clientsAtOnce)
 		var running sync.WaitGroup

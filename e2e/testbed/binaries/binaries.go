@@ -93,6 +93,8 @@ const (
 	Clusters
 	// Clients are the programs of Clusters, nginx, and all clients of the compatibility matrix
 	Clients
+	// Next are the programs of Clients, and a kubectl of a release that is not out yet
+	Next
 )
 
 // Ensure builds or finds the wanted programs and returns their paths. The first call on a machine
@@ -132,7 +134,7 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 	for _, v := range npmKubectls {
 		kubectl[v] = kubectlIn(dirs["kubectl"], v)
 	}
-	for _, v := range []string{"1.36", "1.37"} {
+	for _, v := range []string{"1.36", "1.37", NextKubectl} {
 		kubectl[v] = filepath.Join(dirs["kubectl-"+v], "kubectl")
 	}
 	modules := func(part string) string { return filepath.Join(dirs[part], "node_modules") }
@@ -190,12 +192,16 @@ func kubernetesIn(base, services string) Kubernetes {
 	}
 }
 
+// NextKubectl is the minor version of the kubectl that is not out yet.
+const NextKubectl = "1.38"
+
 // The releases of Kubernetes that the testbed builds: the one of new clusters, the one of old
-// clusters, and the one of kubectl 1.36.
+// clusters, and those of kubectl 1.36 and of NextKubectl.
 const (
 	newRelease     = "1.37.2"
 	oldRelease     = "1.29.6"
 	kubectlRelease = "1.36.3"
+	nextRelease    = "1.38.0-beta.0"
 )
 
 // stamped returns the linker's flags that write a release of Kubernetes into its programs.
@@ -307,6 +313,11 @@ func parts(recipes, npm string) []part {
 			extent: Clients, name: "kubectl-1.36", title: "kubectl " + kubectlRelease,
 			recipe: filepath.Join(recipes, "kubectl-1.36"),
 			args:   []string{"-ldflags", stamped(kubectlRelease), "-o", "kubectl", "k8s.io/kubernetes/cmd/kubectl"},
+		}), goPart(part{
+			extent: Next, name: "kubectl-" + NextKubectl, title: "kubectl " + nextRelease,
+			recipe: filepath.Join(recipes, "kubectl-"+NextKubectl),
+			env:    []string{"GOTOOLCHAIN=go1.27.3"},
+			args:   []string{"-ldflags", stamped(nextRelease), "-o", "kubectl", "."},
 		}), goPart(part{
 			extent: Clients, name: "helm", title: "helm 4.3.2 (about 2 minutes on 2 cores)",
 			recipe: filepath.Join(recipes, "helm"),

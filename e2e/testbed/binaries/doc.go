@@ -13,6 +13,7 @@
 //	kubectl          recipes/kubectl, npm packages, lock file     cache (kubectl 1.20 to 1.35)
 //	kubectl-1.36     recipes/kubectl-1.36, a Go module            cache
 //	kubectl-1.37     recipes/kubernetes, a Go module              cache
+//	kubectl-1.38     recipes/kubectl-1.38, a Go module            cache (a release that is not out yet)
 //	helm             recipes/helm, a Go module                    cache
 //	k9s              recipes/k9s, a Go module                     cache
 //	oidc             recipes/oidc-provider, npm with a lock file  cache (node_modules)
