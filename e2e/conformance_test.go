@@ -14,6 +14,7 @@ import (
 	"edge/e2e/testbed"
 	"edge/e2e/testbed/cluster"
 	"edge/e2e/testbed/conformance"
+	"edge/e2e/testbed/network"
 )
 
 var wholeConformance = flag.Bool("conformance", false, "run all of Kubernetes' own tests that a front end of the API can break, not only the part that \"make test\" runs")
@@ -72,9 +73,14 @@ var conformancePart = []string{
 	`Events API should`,
 }
 
-// withoutBalancer are tests whose client has a certificate, which no load balancer forwards. They run
-// at an edge without a load balancer.
-var withoutBalancer = []string{`Certificates API .* should support building a client with a CSR`}
+var (
+	// withoutBalancer are tests whose client has a certificate, which no load balancer forwards. They
+	// run at an edge without a load balancer.
+	withoutBalancer = regexp.MustCompile(`Certificates API .* should support building a client with a CSR`)
+	// withoutPods are tests that cannot run at edge in pods, whose paths all have a load balancer: those
+	// of withoutBalancer, and one that evicts all pods of the cluster's only node.
+	withoutPods = regexp.MustCompile(withoutBalancer.String() + `|Kubectl taint should remove all the taints`)
+)
 
 // itself is the path to the API server itself, without edge.
 const itself = "API server"
@@ -127,24 +133,20 @@ func TestConformance(t *testing.T) {
 }
 
 // split returns the expressions of these tests by the path on which they run: this one or, for those
-// in withoutBalancer, the direct path to edge. Edge in pods has no such path.
+// in withoutBalancer, the direct path to edge.
 func split(path string, tests []string) map[string][]string {
 	ways := map[string][]string{}
 	for _, test := range tests {
+		way := path
 		switch {
-		case !forwarded(test) && path == inPods:
-		case !forwarded(test):
-			ways[direct] = append(ways[direct], conformance.Exactly(test))
-		default:
-			ways[path] = append(ways[path], conformance.Exactly(test))
+		case path == inPods && withoutPods.MatchString(test):
+			continue
+		case withoutBalancer.MatchString(test):
+			way = direct
 		}
+		ways[way] = append(ways[way], conformance.Exactly(test))
 	}
 	return ways
-}
-
-// forwarded returns true if a load balancer forwards everything that a test needs.
-func forwarded(test string) bool {
-	return !slices.ContainsFunc(withoutBalancer, func(e string) bool { return regexp.MustCompile(e).MatchString(test) })
 }
 
 // conformanceSite is an edge for Kubernetes' own tests. Some of these use tokens of ServiceAccounts
@@ -185,7 +187,7 @@ func startConformance(t *testing.T) *conformanceSite {
 	}
 	s.add(t, itself, own)
 	s.add(t, direct, e.Access(s.token))
-	s.add(t, balanced, alb.Access(s.token))
+	s.addBalancer(t, balanced, alb)
 	return s
 }
 
@@ -226,7 +228,16 @@ func (s *conformanceSite) startPods(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.add(t, inPods, balancer.Access(s.token))
+	s.addBalancer(t, inPods, &balancer.LoadBalancer)
+}
+
+// addBalancer adds a path through a load balancer. A test uses an HTTP proxy, so its address must not
+// be a loopback address.
+func (s *conformanceSite) addBalancer(t *testing.T, path string, b *network.LoadBalancer) {
+	t.Helper()
+	access := b.Access(s.token)
+	access.Server = b.Away
+	s.add(t, path, access)
 }
 
 // bind gives somebody the rights of a ClusterRole in the whole cluster.

@@ -24,6 +24,9 @@ var nginxConfig string
 type LoadBalancer struct {
 	URL string
 	CA  []byte // PEM certificates of the authorities that a client of the load balancer must trust
+	// Away is another URL of HAProxy, at an address that is not a loopback address: clients use no
+	// HTTP proxy for those.
+	Away string
 }
 
 // Access returns the load balancer's address and a credential, for a client that connects to the
@@ -83,7 +86,7 @@ func (n *Network) startLoadBalancer(
 		return nil, err
 	}
 	file := filepath.Join(dir, name+".conf")
-	if err := run.Render(file, config, map[string]any{"Port": port, "Cert": both, "Backend": backend, "BackendCA": ca}); err != nil {
+	if err := run.Render(file, config, map[string]any{"Port": port, "Cert": both, "Backend": backend, "BackendCA": ca, "Address": n.Address}); err != nil {
 		return nil, err
 	}
 	process, err := run.Spawn(dir, name, command(file))
@@ -91,7 +94,7 @@ func (n *Network) startLoadBalancer(
 		return nil, err
 	}
 	n.OnClose(process.Kill)
-	b := &LoadBalancer{URL: "https://" + run.Loopback(port), CA: n.CA.PEM}
+	b := &LoadBalancer{URL: "https://" + run.Loopback(port), Away: "https://" + n.Reachable(port), CA: n.CA.PEM}
 	return b, run.Until(ctx, run.StartupTime, name, func(ctx context.Context) error {
 		dialer := tls.Dialer{Config: &tls.Config{RootCAs: n.CA.Pool()}, NetDialer: &net.Dialer{}}
 		conn, err := dialer.DialContext(ctx, "tcp", run.Loopback(port))

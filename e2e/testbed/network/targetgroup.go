@@ -72,7 +72,7 @@ func (n *Network) StartTargetGroup(ctx context.Context, c *cluster.Cluster, name
 		return nil, err
 	}
 	g := &TargetGroup{
-		LoadBalancer: LoadBalancer{URL: "https://" + run.Loopback(listen), CA: n.CA.PEM},
+		LoadBalancer: LoadBalancer{URL: "https://" + run.Loopback(listen), Away: "https://" + n.Reachable(listen), CA: n.CA.PEM},
 		socket:       filepath.Join(dir, "admin.sock"), delay: delay,
 	}
 	cert, ca, config := filepath.Join(dir, "tls.pem"), filepath.Join(dir, "ca.crt"), filepath.Join(dir, "haproxy.conf")
@@ -80,7 +80,7 @@ func (n *Network) StartTargetGroup(ctx context.Context, c *cluster.Cluster, name
 		os.WriteFile(cert, append(pair.Cert, pair.Key...), 0o600),
 		os.WriteFile(ca, n.CA.PEM, 0o644),
 		run.Render(config, targetGroupConfig, map[string]any{
-			"Port": listen, "Cert": cert, "BackendCA": ca, "Socket": g.socket, "Targets": maxTargets,
+			"Port": listen, "Address": n.Address, "Cert": cert, "BackendCA": ca, "Socket": g.socket, "Targets": maxTargets,
 			"Placeholder": fmt.Sprintf("127.0.0.1:%d", port), // replaced when a pod is registered
 		}),
 	)
