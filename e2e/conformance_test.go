@@ -29,8 +29,9 @@ var conformanceTests = []string{
 	`\[sig-apps\].*API operations`,
 }
 
-// conformanceLabels leaves out the tests that stop parts of the cluster, those that the suite itself
-// calls unreliable, those of features that are off by default, and those of a kind of volume.
+// conformanceLabels is a filter of Ginkgo, which runs the suite. It leaves out four kinds of tests:
+// those that stop parts of the cluster, those that the suite itself calls unreliable, those of
+// features that are off by default, and those of volumes with a ClusterTrustBundle.
 const conformanceLabels = `!Disruptive && !Flaky && !/^Feature:OffByDefault$/ && !/^FeatureGate:ClusterTrustBundleProjection$/`
 
 // conformancePart are the tests that `make test` runs, in some minutes: of each subject the quick ones.

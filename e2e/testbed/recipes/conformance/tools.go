@@ -1,7 +1,8 @@
 //go:build tools
 
-// Package tools keeps in go.mod what the programs of this recipe import: those of e2e.test are
-// imports of a test, which `go mod tidy` does not follow into another module.
+// Package tools keeps in go.mod what the programs of this recipe import. It lists the imports of
+// e2e.test one by one, because they are in a test file, and `go mod tidy` does not read the test
+// files of another module.
 package tools
 
 import (
