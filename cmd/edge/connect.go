@@ -96,7 +96,7 @@ func connect(ctx context.Context, o *connectOptions, argv []string) error {
 	if o.verbosity > 0 {
 		level = slog.LevelInfo
 	}
-	log := newLogger(os.Stderr, formatText, level)
+	log := newProcessLogger(formatText, level)
 	proxy, err := newLocalProxy(caller, o.address(), log)
 	if err != nil {
 		return err

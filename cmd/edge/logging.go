@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 
@@ -17,16 +18,23 @@ const (
 	formatJSON = "json"
 )
 
-// newLogger returns edge's logger. It also receives what libraries log through klog.
+// newProcessLogger returns the logger of an edge process, which writes to standard error. It also
+// receives what libraries log through klog. klog's logger is a global variable that libraries read
+// without a lock, so only the process itself sets it, before it starts anything else.
+func newProcessLogger(format string, level slog.Level) *slog.Logger {
+	logger := newLogger(os.Stderr, format, level)
+	klog.SetSlogLogger(logger)
+	return logger
+}
+
+// newLogger returns a logger that writes in a format of --log-format.
 func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: harmless}
 	var handler slog.Handler = slog.NewTextHandler(w, o)
 	if format == formatJSON {
 		handler = slog.NewJSONHandler(w, o)
 	}
-	logger := slog.New(handler)
-	klog.SetSlogLogger(logger)
-	return logger
+	return slog.New(handler)
 }
 
 // Limits on one value in a log line, in bytes.

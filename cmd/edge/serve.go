@@ -63,7 +63,7 @@ func serve(ctx context.Context, o *options) error {
 	if err := o.validate(); err != nil {
 		return usageError{err}
 	}
-	log := newLogger(os.Stderr, o.logFormat, slog.LevelInfo)
+	log := newProcessLogger(o.logFormat, slog.LevelInfo)
 	for _, flag := range o.accepted() {
 		log.Info("this flag has no effect, see --help", "flag", flag)
 	}
