@@ -3,6 +3,7 @@ package e2e
 import (
 	"flag"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"testing"
@@ -108,7 +109,6 @@ func TestConformance(t *testing.T) {
 				t.Errorf("no test matches %q", expression)
 			}
 		}
-		t.Logf("%d tests", len(outcomes))
 		return
 	}
 	s.startPods(t)
@@ -270,9 +270,12 @@ const conformanceTimeout = 50 * time.Minute
 func (s *conformanceSite) run(t *testing.T, path string, o conformance.Options) map[string]conformance.Outcome {
 	t.Helper()
 	o.Kubeconfig, o.Kubectl, o.Timeout = s.configs[path], bed.Bin.Kubectl["1.37"], conformanceTimeout
-	outcomes, err := conformance.Run(t.Context(), bed.Run, "conformance-"+slug(path), o)
+	folder, start := "conformance-"+slug(path), time.Now()
+	t.Logf("%s: the tests run, for at most %s; their output is in %s", path, o.Timeout, filepath.Join(bed.Dir, folder))
+	outcomes, err := conformance.Run(t.Context(), bed.Run, folder, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("%s: %d tests ended after %s", path, len(outcomes), time.Since(start).Round(time.Second))
 	return outcomes
 }

@@ -64,7 +64,7 @@ func Run(ctx context.Context, r *run.Run, name string, o Options) (map[string]Ou
 		"--provider=skeleton", "--kubeconfig="+o.Kubeconfig, "--kubectl-path="+o.Kubectl,
 		"--allowed-not-ready-nodes=1", // of Cluster.StartLostPod
 		"--dump-logs-on-failure=false", "--disable-log-dump")
-	p, err := run.Spawn(dir, "e2e.test", argv, "HOME="+dir)
+	p, err := run.Spawn(dir, "e2e.test", argv, "HOME="+dir, "TMPDIR="+dir) // some tests leave files in TMPDIR
 	if err != nil {
 		return nil, err
 	}
