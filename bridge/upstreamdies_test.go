@@ -308,11 +308,6 @@ func TestUpstreamIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	wordless := serveTLS(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -325,7 +320,7 @@ func TestUpstreamIsNotThere(t *testing.T) {
 		addr string
 		code int
 	}{
-		"nobody listens": {dead.Addr().String(), 502},
+		"nobody listens": {"127.0.0.1:1", 502}, // a port that the kernel gives to no other test
 		"no handshake":   {silent.Addr().String(), 504},
 		"no answer":      {wordless.Listener.Addr().String(), 504},
 	} {
