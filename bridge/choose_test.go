@@ -408,7 +408,7 @@ func TestCut(t *testing.T) {
 // gives up.
 const manyPings = 20
 
-// TestSilentUpstream checks that edge connect ends a session whose server answers no ping. edge
+// TestSilentUpstream checks that edge connect ends a session whose server no longer answers pings. edge
 // serve must not end it: a process that does not read its stdin can keep the API server from
 // answering.
 func TestSilentUpstream(t *testing.T) {
@@ -417,7 +417,14 @@ func TestSilentUpstream(t *testing.T) {
 		end := make(chan struct{})
 		pings := make(chan bool, manyPings)
 		w := newWorld(t, playedWebSocket("v5.channel.k8s.io", func(c *websocket.Conn) {
-			c.SetPingHandler(func(string) error { // the server counts pings and does not answer them
+			// The server answers pings until it has read stdin, which proves that the client's streams
+			// are open. From then on it only counts them.
+			answer := c.PingHandler()
+			isSilent := false // used by the goroutine that reads
+			c.SetPingHandler(func(data string) error {
+				if !isSilent {
+					return answer(data)
+				}
 				select {
 				case pings <- true:
 				default:
@@ -429,13 +436,14 @@ func TestSilentUpstream(t *testing.T) {
 					if _, _, err := c.ReadMessage(); err != nil {
 						return
 					}
+					isSilent = true
 				}
 			}()
 			<-end
 		}), speaking(streaming))
 		w.handler.SetTimes(20*time.Millisecond, time.Second, time.Second)
 		done := make(chan outcome, 1)
-		go func() { done <- clientNamed("spdy v4").do(t, w.edge, command{}) }()
+		go func() { done <- clientNamed("spdy v4").do(t, w.edge, command{stdin: strings.NewReader("x")}) }()
 		if gives {
 			if got := <-done; got.err == nil || !strings.Contains(got.err.Error(), "does not answer keepalives any more") {
 				t.Errorf("%s: %v", streaming, got.err)

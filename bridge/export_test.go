@@ -5,30 +5,41 @@ import (
 	"time"
 
 	"edge/bridge/internal/negotiate"
+	"edge/bridge/internal/session"
 	"edge/bridge/internal/upstream"
 )
 
 // SetTimes changes the keepalive interval, linger time and open timeout of sessions that begin
 // later.
 func (h *Handler) SetTimes(keepalive, linger, open time.Duration) {
-	h.times.Keepalive, h.times.Linger, h.times.Open = keepalive, linger, open
+	h.changeTimes(func(t *session.Times) { t.Keepalive, t.Linger, t.Open = keepalive, linger, open })
+}
+
+// changeTimes changes the times of sessions that begin later. Those that run keep theirs, which
+// their goroutines read.
+func (h *Handler) changeTimes(change func(*session.Times)) {
+	times := *h.times
+	change(&times)
+	h.times = &times
 }
 
 // SetAcceptTime changes for how long edge waits until the API server, over WebSocket, has opened the
 // container runtime's streams.
-func (h *Handler) SetAcceptTime(accept time.Duration) { h.times.Accept = accept }
+func (h *Handler) SetAcceptTime(accept time.Duration) {
+	h.changeTimes(func(t *session.Times) { t.Accept = accept })
+}
 
 // SetAnswerTime changes how long edge waits for a WebSocket client's answer to a Close, and for a
 // client that has not answered the ping before the Close.
 func (h *Handler) SetAnswerTime(answer, catchUp time.Duration) {
-	h.times.Answer, h.times.CatchUp = answer, catchUp
+	h.changeTimes(func(t *session.Times) { t.Answer, t.CatchUp = answer, catchUp })
 }
 
 // SetForwardTimes changes two timeouts of a port-forward with one upstream session per connection:
 // the hold-back time of a connection that blocks others, and the idle time of a session without
 // connections.
 func (h *Handler) SetForwardTimes(holdBack, idle time.Duration) {
-	h.times.HoldBack, h.times.Idle = holdBack, idle
+	h.changeTimes(func(t *session.Times) { t.HoldBack, t.Idle = holdBack, idle })
 }
 
 // Draining reports whether Drain has begun and has told all sessions to end.

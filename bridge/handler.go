@@ -31,7 +31,7 @@ type Handler struct {
 	sessions    *session.Registry
 	refusals    *refusalCache
 	log         *slog.Logger
-	times       session.Times
+	times       *session.Times
 
 	origins origins
 	cors    crossOrigin
@@ -81,7 +81,7 @@ func New(cfg Config) (*Handler, error) {
 		sessions:      session.NewRegistry(cfg.MaxSessions),
 		refusals:      newRefusalCache(),
 		log:           cfg.Log,
-		times:         session.DefaultTimes,
+		times:         new(session.DefaultTimes),
 
 		origins: origins,
 		cors:    cors,

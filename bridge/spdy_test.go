@@ -155,7 +155,8 @@ func TestSPDYAcceptsAtOnce(t *testing.T) {
 func TestSPDYNotWhole(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
-	w.handler.SetTimes(time.Minute, 100*time.Millisecond, 100*time.Millisecond)
+	// The time must be long enough for the error stream, which the failure needs.
+	w.handler.SetTimes(time.Minute, 100*time.Millisecond, 3*time.Second)
 	c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
 	f := c.framer()
 	open(t, f, "error", "stdin")

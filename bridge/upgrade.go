@@ -117,7 +117,7 @@ func (h *Handler) run(stream session.Description, asked upstream.Request, up ups
 		UpstreamConn: up.Conn,
 		Again:        h.cluster.Again(asked, up.Offer),
 		AnswersPings: h.cluster.AnswersPings(up.Offer),
-		Times:        &h.times,
+		Times:        h.times,
 		Log:          h.log,
 		OnLost:       h.onLost,
 		OnEnd:        onEnd,
