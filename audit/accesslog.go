@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"edge/bridge"
@@ -24,14 +25,14 @@ const (
 
 // Limits on the values in an access log line, in bytes.
 const (
-	maxAgent  = 256
+	maxAgent  = 256 // of a User-Agent, and of an X-Request-Id
 	maxReason = 512
 	maxMethod = 32
 )
 
 // usualAttrs is the number of attributes for which an access log line allocates space; few lines
 // have more.
-const usualAttrs = 15
+const usualAttrs = 16
 
 // accessLog writes one line per request, when the request ends.
 type accessLog struct{ log *slog.Logger }
@@ -54,6 +55,10 @@ func (a accessLog) Begin(r *http.Request) bridge.Observation {
 	l.add("uri", loggedURI(r.URL))
 	l.add("proto", bounded(strings.Clone(r.Proto), maxMethod))
 	l.add("userAgent", bounded(r.UserAgent(), maxAgent))
+	l.add("audit-ID", bounded(r.Header.Get(auditinternal.HeaderAuditID), maxName))
+	if id := r.Header.Get("X-Request-Id"); id != "" {
+		l.add("xRequestId", bounded(id, maxAgent))
+	}
 	return l
 }
 

@@ -59,6 +59,7 @@ func TestDocumentedLines(t *testing.T) {
 			func(o bridge.Observer) {
 				r := arrived("POST", "/api/v1/namespaces/team/pods/web-0/exec?command=sh&command=-c&command=secret&container=app&stdout=true", "203.0.113.7, 10.0.0.9")
 				r.Header.Set("User-Agent", "kubectl/v1.36.3 (linux/amd64) kubernetes/5c5b2e7")
+				r.Header.Set("Audit-ID", "0f6c6a5e-3f27-4d2c-8f5e-0d3b0d2f9d11")
 				seen := o.Begin(r)
 				seen.Identified(r, own, nil)
 				seen.Started(101)
@@ -68,6 +69,7 @@ func TestDocumentedLines(t *testing.T) {
 			},
 			func(o bridge.Observer) {
 				r := arrived("GET", "/api/v1/pods?limit=500", "198.51.100.4")
+				r.Header.Set("Audit-ID", "5d1f7f0e-52f1-4a9f-8b0b-6a6a3f3a6c52")
 				seen := o.Begin(r)
 				seen.Identified(r, impersonate.Identity{}, apierrors.NewUnauthorized("Unauthorized"))
 				seen.Started(401)
@@ -78,6 +80,7 @@ func TestDocumentedLines(t *testing.T) {
 			func(o bridge.Observer) {
 				r := arrived("GET", "/api/v1/namespaces/team/pods?watch=true", "198.51.100.4")
 				r.Header.Set("User-Agent", "kubectl/v1.36.3")
+				r.Header.Set("Audit-ID", "8d7f1d0c-9a68-4f6e-9d55-3c8f2a7e0b43")
 				seen := o.Begin(r)
 				seen.Identified(r, bob, nil)
 				seen.Started(200)

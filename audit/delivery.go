@@ -16,33 +16,36 @@ import (
 
 // newLogBackend returns a backend that writes events to the audit log file. The caller closes the
 // file.
-func newLogBackend(ctx context.Context, o LogOptions) (audit.Backend, io.Closer, error) {
+func newLogBackend(ctx context.Context, o LogOptions, q *queueCount) (audit.Backend, io.Closer, error) {
 	out, err := openLog(o)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--audit-log-path: %w", err)
 	}
 	backend := pluginlog.NewBackend(out, o.Format, auditv1.SchemeGroupVersion)
-	return o.Delivery.wrap(ctx, backend, 1), out, nil // one batch at a time: concurrent writers would only wait for each other
+	return o.Delivery.wrap(ctx, backend, 1, q), out, nil // one batch at a time: concurrent writers would only wait for each other
 }
 
 // newWebhookBackend returns a backend that posts events to the webhook. It stops posting and
 // retrying when ctx ends.
-func newWebhookBackend(ctx context.Context, o WebhookOptions) (audit.Backend, error) {
+func newWebhookBackend(ctx context.Context, o WebhookOptions, q *queueCount) (audit.Backend, error) {
 	posts, err := newWebhook(ctx, o.ConfigFile, o.InitialBackoff)
 	if err != nil {
 		return nil, fmt.Errorf("--audit-webhook-config-file: %w", err)
 	}
-	return o.Delivery.wrap(ctx, posts, maxInFlight), nil
+	return o.Delivery.wrap(ctx, posts, maxInFlight, q), nil
 }
 
 // wrap adds batching, throttling and truncation to a backend, as Mode, Batch and Truncate require.
-// At most width batches are sent at the same time.
-func (d Delivery) wrap(ctx context.Context, b audit.Backend, width int) audit.Backend {
+// At most width batches are sent at the same time. q counts the events that wait; nil: nobody does.
+func (d Delivery) wrap(ctx context.Context, b audit.Backend, width int, q *queueCount) audit.Backend {
 	switch d.Mode {
 	case modeBlocking:
 		b = forgiving{b}
 	case modeBatch:
 		config := d.Batch
+		if q != nil {
+			b = exit{b, q}
+		}
 		p := &throttle{Backend: b, ctx: ctx}
 		p.underWay.SetLimit(width)
 		if config.ThrottleEnable {
@@ -50,6 +53,9 @@ func (d Delivery) wrap(ctx context.Context, b audit.Backend, width int) audit.Ba
 		}
 		config.ThrottleEnable, config.AsyncDelegate = false, false // off, because edge's type throttle limits the rate and sends batches concurrently
 		b = buffered.NewBackend(p, config)
+		if q != nil {
+			b = entrance{b, q}
+		}
 	}
 	if d.TruncateEnabled {
 		b = truncate.NewBackend(b, d.Truncate, auditv1.SchemeGroupVersion)

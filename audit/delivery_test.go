@@ -174,7 +174,7 @@ func TestDelivery(t *testing.T) {
 				var end batches
 				hurry, cut := context.WithCancel(context.Background())
 				defer cut()
-				b := delivery.wrap(hurry, &end, 1)
+				b := delivery.wrap(hurry, &end, 1, nil)
 				for i := range five {
 					b.ProcessEvents(event(fmt.Sprint("/", i)))
 				}
@@ -219,7 +219,7 @@ func TestTruncate(t *testing.T) {
 			}
 			var end batches
 			small := event("/" + strings.Repeat("s", 500))
-			delivery.wrap(context.Background(), &end, 1).ProcessEvents(small, small, event("/"+strings.Repeat("l", 3000)), small, small)
+			delivery.wrap(context.Background(), &end, 1, nil).ProcessEvents(small, small, event("/"+strings.Repeat("l", 3000)), small, small)
 			if got := end.got(); !reflect.DeepEqual(got, want) {
 				t.Errorf("%s %s: batches of %v, want %v", backend, flags, got, want)
 			}
@@ -238,7 +238,7 @@ func TestModes(t *testing.T) {
 				delivery = o.Webhook.Delivery
 			}
 			end := &batches{memory: memory{refuse: true}}
-			if got := delivery.wrap(context.Background(), end, 1).ProcessEvents(event("/")); got != want {
+			if got := delivery.wrap(context.Background(), end, 1, nil).ProcessEvents(event("/")); got != want {
 				t.Errorf("%s %s: %v", backend, mode, got)
 			}
 		}

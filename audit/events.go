@@ -54,7 +54,7 @@ func New(o *Options, log *slog.Logger) (*Events, error) {
 func (e *Events) open(ctx context.Context, o *Options) (audit.Backend, error) {
 	var all []audit.Backend
 	if o.Log.Path != "" {
-		backend, file, err := newLogBackend(ctx, o.Log)
+		backend, file, err := newLogBackend(ctx, o.Log, o.Metrics.queued())
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +62,7 @@ func (e *Events) open(ctx context.Context, o *Options) (audit.Backend, error) {
 		all = append(all, backend)
 	}
 	if o.Webhook.ConfigFile != "" {
-		backend, err := newWebhookBackend(ctx, o.Webhook)
+		backend, err := newWebhookBackend(ctx, o.Webhook, o.Metrics.queued())
 		if err != nil {
 			if e.file != nil {
 				e.file.Close()

@@ -17,6 +17,8 @@ type Options struct {
 	PolicyFile string
 	Log        LogOptions
 	Webhook    WebhookOptions
+	// Metrics, if set, measures the events. It is no flag.
+	Metrics *Metrics
 }
 
 // LogOptions configure the events that are written to a file.

@@ -30,6 +30,9 @@ func redact(s string) string {
 	return token.ReplaceAllLiteralString(s, redacted)
 }
 
+// LoggedPath returns the path of a URL as the access log shows it: escaped, and without tokens.
+func LoggedPath(u *url.URL) string { return redactPath(u.EscapedPath()) }
+
 // redactPath replaces each segment of an escaped path that contains a token, escaped or not, by
 // REDACTED.
 func redactPath(escaped string) string {
@@ -102,7 +105,7 @@ const maxURI = 2048
 // parameters.
 func loggedURI(u *url.URL) text {
 	var b strings.Builder
-	b.WriteString(redactPath(u.EscapedPath()))
+	b.WriteString(LoggedPath(u))
 	separator, more := byte('?'), false
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		key, _, _ := strings.Cut(pair, "=")

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,19 +17,10 @@ import (
 	"edge/impersonate"
 )
 
-// maxAuditID limits an Audit-ID that a client sends, in bytes.
-const maxAuditID = 256
-
-// Begin sets the request's Audit-ID, under which the API server records the same request. It keeps
-// the client's Audit-ID unless that is too long or contains a token.
+// Begin implements bridge.Observer.
 func (e *Events) Begin(r *http.Request) bridge.Observation {
-	id := r.Header.Get(auditinternal.HeaderAuditID)
-	if id == "" || len(id) > maxAuditID || hasToken(id) {
-		id = uuid.NewString()
-	}
-	r.Header.Set(auditinternal.HeaderAuditID, id)
 	ctx := audit.WithAuditContext(context.Background())
-	audit.WithAuditID(ctx, types.UID(id))
+	audit.WithAuditID(ctx, types.UID(r.Header.Get(auditinternal.HeaderAuditID)))
 	return &requestEvents{policy: e.policy, backend: e.backend, ctx: ctx, ac: audit.AuditContextFrom(ctx), received: time.Now()}
 }
 

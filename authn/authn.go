@@ -35,9 +35,12 @@ func New(o Options) (*Authenticator, error) {
 	}
 	a := &Authenticator{
 		options: o, cache: newTokenCache(), schedule: defaultSchedule, reloadEvery: reloadInterval,
-		config: &configWatcher{file: o.File, log: o.Log, now: o.Now, adopted: config.source},
+		config: &configWatcher{file: o.File, log: o.Log, now: o.Now, adopted: config.source, metrics: o.Metrics},
 	}
 	a.rules.Store(rules)
+	if o.Metrics != nil {
+		o.Metrics.authenticator.Store(a)
+	}
 	return a, nil
 }
 
@@ -51,11 +54,14 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Verifie
 	rules, now := a.rules.Load(), a.options.Now()
 	id := sha256.Sum256([]byte(token))
 	if verified, ok := a.cache.get(id, func(c *cachedToken) bool { return c.holds(rules, now) }); ok {
+		a.options.Metrics.cached(true)
 		return verified, nil
 	}
+	a.options.Metrics.cached(false)
 	growStack()
 	v := &verification{rules: rules, token: token, now: now}
 	verified, err := v.verify(ctx)
+	err = ofIssuer(err, rules.places[v.issuer])
 	if err == nil && len(token) <= maxCachedTokenBytes {
 		a.cache.put(id, cachedToken{v.issuer, v.keys, verified})
 	}

@@ -7,8 +7,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"edge/internal/tracing"
 )
 
 // Tokens verifies bearer tokens and decides which paths need no credential. An [Authenticator] does
@@ -28,6 +31,8 @@ type ChainOptions struct {
 	// Review asks the API server for the user of a token that the field Tokens refuses. Nil: edge
 	// refuses such a token.
 	Review func(ctx context.Context, token string) (user.Info, error)
+	// Metrics, if set, counts the requests by credential and result.
+	Metrics *Metrics
 }
 
 // Chain authenticates a request by the first method that accepts it: client certificate, bearer
@@ -44,10 +49,23 @@ func NewChain(o ChainOptions) *Chain { return &Chain{o} }
 // an [edge/review.Error]. With any error, the returned Result is empty. A request whose credential
 // is refused never becomes anonymous.
 func (c *Chain) Authenticate(r *http.Request) (Result, error) {
+	if c.o.Metrics == nil {
+		return c.checked(r)
+	}
+	start := time.Now()
+	who, err := c.checked(r)
+	c.o.Metrics.attempt(who, err, time.Since(start))
+	return who, err
+}
+
+// checked is Authenticate without metrics.
+func (c *Chain) checked(r *http.Request) (who Result, err error) {
+	ctx, end := tracing.Begin(r.Context(), tracing.Authenticate)
+	defer func() { end(err) }()
 	token, sent, unreadable := Credential(r)
 	Strip(r.Header)
 	shown := sent && StripURL(r.URL, token)
-	who, err := c.authenticate(r, token, sent, unreadable)
+	who, err = c.authenticate(ctx, r, token, sent, unreadable)
 	if err != nil {
 		return Result{}, err
 	}
@@ -60,7 +78,7 @@ func (c *Chain) Authenticate(r *http.Request) (Result, error) {
 	return who, nil
 }
 
-func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadable error) (Result, error) {
+func (c *Chain) authenticate(ctx context.Context, r *http.Request, token string, sent bool, unreadable error) (Result, error) {
 	var wrong error // why the client certificate was refused; nil: it was not refused
 	if c.o.ClientCA != nil {
 		who, ok, err := c.o.ClientCA.authenticate(r)
@@ -73,7 +91,7 @@ func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadabl
 	case unreadable != nil:
 		return Result{}, mostHelpful(unreadable, wrong)
 	case sent:
-		return c.byToken(r.Context(), token, wrong)
+		return c.byToken(ctx, token, wrong)
 	case wrong != nil:
 		return Result{}, wrong
 	case !c.o.AnonymousPaths.allow(r) && !c.o.Tokens.Anonymous(r.URL.Path):
@@ -88,7 +106,7 @@ func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadabl
 func (c *Chain) byToken(ctx context.Context, token string, certificate error) (Result, error) {
 	verified, err := c.o.Tokens.Authenticate(ctx, token)
 	if err == nil {
-		return Result{User: verified.User, Kind: BearerToken, Expires: verified.Expires, Token: token}, nil
+		return Result{User: verified.User, Kind: BearerToken, Expires: verified.Expires, Token: token, issuer: verified.Place}, nil
 	}
 	if c.o.Review == nil {
 		return Result{}, mostHelpful(err, certificate)
@@ -127,7 +145,7 @@ func mostHelpful(errs ...error) error {
 		}
 	}
 	if known, ok := errors.AsType[*RefusedError](errs[first]); ok {
-		return &RefusedError{Reason: known.Reason, Detail: known.Detail + others.String(), ClientMessage: known.ClientMessage}
+		return &RefusedError{Reason: known.Reason, Detail: known.Detail + others.String(), ClientMessage: known.ClientMessage, Issuer: known.Issuer}
 	}
 	return fmt.Errorf("%w%s", errs[first], others.String())
 }

@@ -18,6 +18,8 @@ type configWatcher struct {
 	file string
 	log  *slog.Logger
 	now  func() time.Time
+	// metrics counts the changes; nil: nobody does.
+	metrics *Metrics
 
 	mu      sync.Mutex
 	adopted []byte // content of the configuration file that is in use
@@ -56,6 +58,7 @@ func (w *configWatcher) reload(inUse *ruleSet) *ruleSet {
 		return nil
 	}
 	w.adopt(data)
+	w.metrics.reloaded(resultSuccess)
 	w.log.Info("reloaded the authentication configuration", slog.String("file", w.file), slog.Int("issuers", len(rules.issuers)))
 	return rules
 }
@@ -74,6 +77,7 @@ func (w *configWatcher) refuse(data []byte, err error) {
 		return
 	}
 	w.problem, w.since = problem, w.now()
+	w.metrics.reloaded(resultFailure)
 	w.log.Error("refused the authentication configuration file; the previous configuration stays in use", slog.String("error", problem))
 }
 

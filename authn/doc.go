@@ -100,6 +100,7 @@
 //	certverdict.go      the stored verdict on the certificate of a connection
 //	tokenreview.go      TokenReviewer: asks the API server for the user of a token
 //	errors.go           RefusedError, its reasons, and all other errors
+//	metrics.go          Metrics: requests by authenticator and result, keys, reloads
 //
 // Verification of an issuer's token:
 //

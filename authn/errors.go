@@ -59,6 +59,12 @@ const (
 	ReasonClaims            Reason = "claims"             // a claim that is needed for the user is wrong, or a rule refuses the token
 )
 
+// Reasons are all values of Reason.
+var Reasons = []Reason{
+	ReasonCredential, ReasonTooLarge, ReasonMalformed, ReasonAlgorithm, ReasonIssuer, ReasonSignature, ReasonExpired,
+	ReasonAudience, ReasonNotYetValid, ReasonDistributedGroups, ReasonClaims, ReasonReview,
+}
+
 // A RefusedError reports why a credential is refused. Its text is safe to log: it contains only
 // words of the operator and of edge, and nothing from the credential. It deliberately wraps no
 // error, because errors of libraries quote the token.
@@ -70,10 +76,24 @@ type RefusedError struct {
 	// Detail, ClientMessage contains only words of the operator and of edge. It is empty for every
 	// other credential, so that a client that guesses tokens learns nothing.
 	ClientMessage string
+	// Issuer is the place in the configuration of the issuer that the token names, from 1; 0: none
+	// is known.
+	Issuer int
 }
 
 func (e *RefusedError) Error() string {
 	return "authn: credential refused (" + string(e.Reason) + "): " + e.Detail
+}
+
+// ofIssuer returns err with the place of an issuer, if it is a RefusedError without one.
+func ofIssuer(err error, place int) error {
+	known, ok := errors.AsType[*RefusedError](err)
+	if !ok || place == 0 || known.Issuer != 0 {
+		return err
+	}
+	copied := *known // edge shares some RefusedErrors
+	copied.Issuer = place
+	return &copied
 }
 
 func refused(reason Reason, detail string) error {

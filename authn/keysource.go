@@ -19,6 +19,13 @@ type keySource struct {
 	mu    sync.Mutex
 	err   error     // error of the newest fetch of keys; nil: it succeeded
 	since time.Time // when fetching of keys began to fail; meaningless while the field err is nil
+	stats fetchStats
+}
+
+// fetchStats are what metrics report about the fetches of an issuer's keys.
+type fetchStats struct {
+	succeeded, failed int
+	newest            time.Time // end of the newest fetch that succeeded; zero: none
 }
 
 func newKeySource(from keyOrigin, now func() time.Time) *keySource {
@@ -74,7 +81,19 @@ func (s *keySource) fetch(ctx context.Context, from *keyFetcher) error {
 		s.since = s.now()
 	}
 	s.err = err
+	if err == nil {
+		s.stats.succeeded++
+		s.stats.newest = s.now()
+	} else {
+		s.stats.failed++
+	}
 	return err
+}
+
+func (s *keySource) fetchStats() fetchStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
 }
 
 // ready reports whether edge has keys of the issuer.

@@ -21,6 +21,8 @@ type Options struct {
 	// Log receives a line when edge gets an issuer's keys, when fetching them begins to fail, and
 	// when File changes. Nil: nothing is logged.
 	Log *slog.Logger
+	// Metrics, if set, measures the fetches of keys and the changes of File.
+	Metrics *Metrics
 	// Now is the clock for exp and nbf, and for the minimum interval of key fetches that tokens
 	// cause. Nil: time.Now.
 	Now func() time.Time

@@ -27,4 +27,6 @@ type Result struct {
 	Expires  time.Time // when the accepted credential expires; zero: unknown
 	Token    string    // the bearer token, if it was accepted
 	Reviewed bool      // the API server accepted Token in a TokenReview; edge sends Token upstream
+
+	issuer int // the place of Token's issuer in the configuration, from 1; 0: no issuer accepted it
 }

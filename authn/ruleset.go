@@ -14,6 +14,7 @@ import (
 // configuration makes a new ruleSet, which shares the unchanged issuers.
 type ruleSet struct {
 	issuers   map[string]*issuer // key: the issuer's URL
+	places    map[*issuer]int    // the issuers' places in the configuration, from 1
 	algs      []jose.SignatureAlgorithm
 	verifier  *oidc.Config
 	anonymous *apiserver.AnonymousAuthConfig
@@ -31,6 +32,7 @@ func compileRules(config *authenticationConfig, before *ruleSet, now func() time
 	}
 	s := &ruleSet{
 		issuers:   make(map[string]*issuer, len(config.api.JWT)),
+		places:    make(map[*issuer]int, len(config.api.JWT)),
 		algs:      joseAlgs(config.algs),
 		anonymous: config.api.Anonymous,
 		headers:   new(headerCache),
@@ -40,10 +42,10 @@ func compileRules(config *authenticationConfig, before *ruleSet, now func() time
 			Now:                  now,
 		},
 	}
-	for _, spec := range config.api.JWT {
+	for n, spec := range config.api.JWT {
 		old := before.issuers[spec.Issuer.URL]
 		if old != nil && reflect.DeepEqual(old.spec, spec) {
-			s.issuers[spec.Issuer.URL] = old
+			s.issuers[spec.Issuer.URL], s.places[old] = old, n+1
 			continue
 		}
 		i, err := newIssuer(spec)
@@ -56,7 +58,7 @@ func compileRules(config *authenticationConfig, before *ruleSet, now func() time
 		} else {
 			i.source = newKeySource(from, now)
 		}
-		s.issuers[spec.Issuer.URL] = i
+		s.issuers[spec.Issuer.URL], s.places[i] = i, n+1
 	}
 	return s, nil
 }

@@ -15,6 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/user"
 	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
+
+	"edge/internal/tracing"
+	"edge/review"
 )
 
 const (
@@ -53,6 +56,7 @@ type TokenReviewer struct {
 	client    authenticationv1client.TokenReviewInterface
 	audiences []string
 	log       *slog.Logger
+	metrics   *review.Metrics
 	timeout   time.Duration
 
 	sharing      singleflight.Group
@@ -74,6 +78,9 @@ func NewTokenReviewer(client authenticationv1client.TokenReviewInterface, audien
 	}
 }
 
+// Measure sets the metrics of the reviews. Call it before the first review.
+func (r *TokenReviewer) Measure(m *review.Metrics) { r.metrics = m }
+
 // Review returns the user that the API server finds for a token. Several requests share the user:
 // read it only. The error is a [RefusedError], or an [edge/review.Error] if the review gave no
 // answer. Review takes at most 10 s.
@@ -89,7 +96,9 @@ func (r *TokenReviewer) Review(ctx context.Context, token string) (user.Info, er
 	}
 	sum := sha256.Sum256([]byte(token))
 	id := string(sum[:])
-	if u, known, err := r.recall(id); known {
+	u, known, err := r.recall(id)
+	r.metrics.LookedUp(review.KindToken, known)
+	if known {
 		return u, err
 	}
 	got, err, _ := r.sharing.Do(id, func() (any, error) {
@@ -127,7 +136,7 @@ func (r *TokenReviewer) remember(id string, u user.Info, err error) {
 	}
 }
 
-func (r *TokenReviewer) ask(ctx context.Context, token string) (user.Info, error) {
+func (r *TokenReviewer) ask(ctx context.Context, token string) (u user.Info, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	if !r.takeTurn(ctx) {
@@ -135,14 +144,28 @@ func (r *TokenReviewer) ask(ctx context.Context, token string) (user.Info, error
 	}
 	defer func() { <-r.turns }()
 	question := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: r.audiences}}
-	review, err := r.client.Create(ctx, question, metav1.CreateOptions{})
+	ctx, end := tracing.Call(ctx, tracing.TokenReview)
+	start, result := time.Now(), review.NoReply
+	defer func() {
+		r.metrics.Sent(review.KindToken, result, time.Since(start))
+		if result != review.NoReply {
+			end(0, nil) // the review itself has not failed, also if it refuses the token
+		} else {
+			end(0, err)
+		}
+	}()
+	answered, err := r.client.Create(ctx, question, metav1.CreateOptions{})
 	if err != nil {
 		failed := tokenReview.Failed(err)
 		r.report(failed.Err)
 		return nil, failed
 	}
 	r.report(nil)
-	return r.judge(review.Status)
+	u, err = r.judge(answered.Status)
+	if result = review.Allowed; err != nil {
+		result = review.Denied
+	}
+	return u, err
 }
 
 // judge returns the user of the API server's answer to a token review, or an error. The error does

@@ -16,6 +16,7 @@ type Verified struct {
 	User    user.Info
 	Expires time.Time // the token is accepted up to this time, inclusive
 	Issuer  string    // the issuer's URL, as configured
+	Place   int       // the issuer's place in the configuration, from 1
 }
 
 // verification is the state of one token while the checks of the token run. Each check reads the

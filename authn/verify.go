@@ -44,7 +44,7 @@ func (v *verification) verify(ctx context.Context) (Verified, error) {
 		}
 	}
 	u := v.user // a pointer to v.user would keep all of v, and so the token, in memory
-	return Verified{User: &u, Expires: v.idToken.Expiry, Issuer: v.issuer.spec.Issuer.URL}, nil
+	return Verified{User: &u, Expires: v.idToken.Expiry, Issuer: v.issuer.spec.Issuer.URL, Place: v.rules.places[v.issuer]}, nil
 }
 
 func (v *verification) checkForm(context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"edge/bridge"
@@ -32,7 +33,7 @@ func (w *world) lines(message string) (all []map[string]string) {
 	return all
 }
 
-var logField = regexp.MustCompile(`(\w+)=("[^"]*"|\S*)`)
+var logField = regexp.MustCompile(`([\w-]+)=("[^"]*"|\S*)`)
 
 // TestSessionBegins checks that edge logs a session when it begins, not only at its end. The log
 // line must name the user, the pod and the protocols on both sides.
@@ -64,7 +65,11 @@ func TestSessionBegins(t *testing.T) {
 		if len(got) != 1 || len(got[0]["session"]) != 16 || len(w.lines("session ended")) > 0 {
 			t.Fatalf("%s: %v\n%s", name, got, w.log)
 		}
+		if uuid.Validate(got[0]["audit-ID"]) != nil {
+			t.Errorf("%s: the Audit-ID is %q", name, got[0]["audit-ID"])
+		}
 		delete(got[0], "session")
+		delete(got[0], "audit-ID")
 		if !maps.Equal(got[0], want) {
 			t.Errorf("%s: %v, want %v", name, got[0], want)
 		}

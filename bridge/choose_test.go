@@ -416,6 +416,7 @@ func TestSilentUpstream(t *testing.T) {
 	for streaming, gives := range map[bridge.Streaming]bool{bridge.StreamingWebSocketFirst: true, bridge.StreamingWebSocket: false} {
 		end := make(chan struct{})
 		pings := make(chan bool, manyPings)
+		metrics, change := measured(t)
 		w := newWorld(t, playedWebSocket("v5.channel.k8s.io", func(c *websocket.Conn) {
 			// The server answers pings until it has read stdin, which proves that the client's streams
 			// are open. From then on it only counts them.
@@ -440,7 +441,7 @@ func TestSilentUpstream(t *testing.T) {
 				}
 			}()
 			<-end
-		}), speaking(streaming))
+		}), speaking(streaming), change)
 		w.handler.SetTimes(20*time.Millisecond, time.Second, time.Second)
 		done := make(chan outcome, 1)
 		go func() { done <- clientNamed("spdy v4").do(t, w.edge, command{stdin: strings.NewReader("x")}) }()
@@ -449,6 +450,8 @@ func TestSilentUpstream(t *testing.T) {
 				t.Errorf("%s: %v", streaming, got.err)
 			}
 			close(end)
+			w.eventually("the session's end", func() bool { return metrics.value("edge_sessions_ended_total", "cause=upstream_silent") == 1 })
+			metrics.check(map[string]float64{"edge_session_keepalive_failures_total side=upstream": 1, "edge_session_keepalive_failures_total side=client": 0})
 			continue
 		}
 		for range manyPings {

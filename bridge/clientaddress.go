@@ -18,6 +18,15 @@ const maxHops = 32
 // trustedProxies are the networks of the proxies whose X-Forwarded-For edge trusts.
 type trustedProxies []netip.Prefix
 
+// isPeer reports whether the other end of the request's TCP connection is a trusted proxy.
+func (t trustedProxies) isPeer(r *http.Request) bool {
+	if len(t) == 0 {
+		return false
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && t.contains(peer.Addr())
+}
+
 // setForwardedFor deletes every header in which the client states who or where it is. It then sets
 // X-Forwarded-For to the client's address, followed by the addresses of the trusted proxies, the
 // nearest last. Afterwards X-Forwarded-For contains only addresses that edge has checked.

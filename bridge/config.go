@@ -48,6 +48,10 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Observe is notified of each request; nil means no observer.
 	Observe Observer
+	// Metrics, if set, measures the requests and streams of the Handler, and of no other one.
+	Metrics *Metrics
+	// Tracing, if set, makes a span for each request.
+	Tracing *Tracing
 	// OnLost, if set, is called after a stream has ended because the API server's side failed: its
 	// connection broke, it did not answer keepalives, or it ended without a valid Status.
 	OnLost func()

@@ -15,6 +15,7 @@
 //	New, Config, Handler               the handler; it drains, closes and counts streams
 //	Listener                           lets the relay read without waiting: small messages cost less
 //	Observer, Observation, Observers   are notified of each request; package audit is an Observer
+//	Metrics, Tracing                   measure and trace what the handler does
 //	End, Stream, Cause, Reason         how a request ended, for an Observer
 //	Credential, NewCredential          edge's own credential at the API server
 //	NewTransport                       a transport for edge's own requests
@@ -34,6 +35,10 @@
 //	api.go               names of the internal packages that other packages may use
 //	clientaddress.go     the client's address, and the proxies that edge trusts to report it
 //	observe.go           the Observer: it is notified of each request and may refuse it
+//	auditid.go           the Audit-ID of each request
+//	metrics.go           Metrics: requests, refusals, bytes; of sessions and connections, too
+//	metricverb.go        the label verb of a request
+//	tracing.go           Tracing: a span for each request, and for its way upstream
 //	requestchecks.go     requests that edge refuses from every client
 //	origin.go            which web pages may open a WebSocket or send a write
 //	cors.go              which web pages may read an answer

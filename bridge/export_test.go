@@ -79,3 +79,12 @@ func PassOn(w http.ResponseWriter, r *http.Request, resp *http.Response) { passO
 // AcceptKey returns the Sec-WebSocket-Accept value for a Sec-WebSocket-Key (RFC 6455 section
 // 4.2.2).
 func AcceptKey(key string) string { return negotiate.AcceptKey(key) }
+
+// WriterOf returns the writer that a request's answer is written to: w, wrapped as ServeHTTP does it,
+// and by the writer for answers that have no end.
+func (h *Handler) WriterOf(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	w, _ = h.cors.serve(w, r)
+	w = begin(h.observe, r).recordAnswer(w)
+	_, w = waitUnbuffered(h.impersonating, w)
+	return w
+}

@@ -38,6 +38,7 @@ type Handler struct {
 	onLost  func()
 	observe Observer
 	trusted trustedProxies
+	tracing *Tracing // nil: no spans
 }
 
 // New returns a Handler, or an error if cfg is invalid.
@@ -68,6 +69,7 @@ func New(cfg Config) (*Handler, error) {
 	}
 	up, err := upstream.New(upstream.Config{
 		Upstream: cfg.Upstream, Credential: cfg.Credential, Streaming: cfg.Streaming, Review: review, Log: cfg.Log,
+		Metrics: cfg.Metrics.ofConnections(),
 	})
 	if err != nil {
 		return nil, err
@@ -75,10 +77,10 @@ func New(cfg Config) (*Handler, error) {
 	return &Handler{
 		identify:      cfg.Identify,
 		cluster:       up,
-		impersonating: newPlain(up, up.Impersonating.Plain, cfg.DisableCompression, cfg.Log),
-		sandboxed:     newPlain(up, sandboxing{up.Impersonating.Plain}, cfg.DisableCompression, cfg.Log),
-		passthrough:   newPlain(up, up.Passthrough.Plain, cfg.DisableCompression, cfg.Log),
-		sessions:      session.NewRegistry(cfg.MaxSessions),
+		impersonating: newPlain(up, cfg.Tracing.around(up.Impersonating.Plain), cfg.DisableCompression, cfg.Log),
+		sandboxed:     newPlain(up, sandboxing{cfg.Tracing.around(up.Impersonating.Plain)}, cfg.DisableCompression, cfg.Log),
+		passthrough:   newPlain(up, cfg.Tracing.around(up.Passthrough.Plain), cfg.DisableCompression, cfg.Log),
+		sessions:      session.NewRegistry(cfg.MaxSessions, cfg.Metrics.ofSessions()),
 		refusals:      newRefusalCache(),
 		log:           cfg.Log,
 		times:         new(session.DefaultTimes),
@@ -86,8 +88,9 @@ func New(cfg Config) (*Handler, error) {
 		origins: origins,
 		cors:    cors,
 		onLost:  cfg.OnLost,
-		observe: cfg.Observe,
+		observe: cfg.Tracing.observing(cfg.Metrics.observing(cfg.Observe)),
 		trusted: cfg.TrustedProxies,
+		tracing: cfg.Tracing,
 	}, nil
 }
 
@@ -99,7 +102,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if answered {
 		return
 	}
+	setAuditID(r.Header)
 	h.trusted.setForwardedFor(r)
+	r = h.tracing.start(r, h.trusted)
 	seen := begin(h.observe, r)
 	w = seen.recordAnswer(w)
 	defer seen.handlerReturned(r)

@@ -164,8 +164,9 @@ func (m *refusalCache) drop(e *list.Element) {
 	m.bytes -= a.size
 }
 
-// rememberOwn stores the refusal err, which edge itself sends to the client with this header.
-func (m *refusalCache) rememberOwn(key *refusalKey, header http.Header, err error) {
+// rememberOwn stores the refusal err of a request, which edge itself sends to the client with this
+// header.
+func (m *refusalCache) rememberOwn(key *refusalKey, header, request http.Header, err error) {
 	if key == nil {
 		return
 	}
@@ -173,7 +174,7 @@ func (m *refusalCache) rememberOwn(key *refusalKey, header http.Header, err erro
 	body := status.Encode(s)
 	header = header.Clone()
 	status.SetHeader(header, s, len(body), "application/json")
-	status.SetAuditID(header, err)
+	status.SetAuditID(header, request, err)
 	m.remember(key, int(s.Code), header, body)
 }
 

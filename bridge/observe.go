@@ -17,7 +17,7 @@ import (
 // record. Package audit implements an Observer.
 type Observer interface {
 	// Begin is called when a request has arrived. The header of r is the client's, except for
-	// X-Forwarded-For, which edge has set. The header still contains credentials; the Observation
+	// X-Forwarded-For and Audit-ID, which edge has set. The header still contains credentials; the Observation
 	// must not keep them.
 	Begin(r *http.Request) Observation
 }
@@ -60,6 +60,7 @@ type End struct {
 // Stream describes an exec, an attach, a port-forward or another upgrade.
 type Stream struct {
 	ID         string // the session's ID in the log
+	AuditID    string // of the request that became the stream
 	Verb       string // exec, attach or portforward; "" for other upgrades
 	Namespace  string // the namespace of Pod
 	Pod        string
@@ -71,7 +72,7 @@ type Stream struct {
 
 func streamOf(d session.Description) Stream {
 	return Stream{
-		ID: d.ID, Verb: d.Target.Verb, Namespace: d.Target.Namespace, Pod: d.Target.Pod, Downstream: d.Downstream, Upstream: d.Upstream,
+		ID: d.ID, AuditID: d.AuditID, Verb: d.Target.Verb, Namespace: d.Target.Namespace, Pod: d.Target.Pod, Downstream: d.Downstream, Upstream: d.Upstream,
 	}
 }
 

@@ -148,6 +148,7 @@ func TestReasons(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			seen := new(witness)
+			metrics, change := measured(t)
 			w := &world{T: t, log: new(syncBuffer)}
 			up := test.up
 			if up == nil {
@@ -159,7 +160,7 @@ func TestReasons(t *testing.T) {
 				w.api = serveTLS(t, test.api)
 				up = configFor(w.api)
 			}
-			w.front(up, func(c *bridge.Config) { c.Observe = seen }, func(c *bridge.Config) {
+			w.front(up, change, func(c *bridge.Config) { c.Observe = seen }, func(c *bridge.Config) {
 				if test.change != nil {
 					test.change(c)
 				}
@@ -179,6 +180,7 @@ func TestReasons(t *testing.T) {
 			if _, end := seen.account(w, number); end.Refusal != test.reason || end.Code != test.code {
 				t.Errorf("%d because of %q, want %q", end.Code, end.Refusal, test.reason)
 			}
+			w.eventually("its count", func() bool { return metrics.value("edge_request_refusals_total", "reason="+string(test.reason)) >= 1 })
 			w.edge.CloseClientConnections() // ends the stream that the row "too many streams" has opened
 		})
 	}

@@ -21,6 +21,7 @@ import (
 	"edge/bridge/internal/status"
 	"edge/bridge/internal/upstream"
 	"edge/impersonate"
+	"edge/internal/tracing"
 	"edge/streams/ws"
 )
 
@@ -34,7 +35,7 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		key = refusalKeyOf(id, r.URL)
 	}
 	deny := func(err error) {
-		h.refusals.rememberOwn(key, w.Header(), err)
+		h.refusals.rememberOwn(key, w.Header(), r.Header, err)
 		status.Refuse(w, r, err)
 	}
 	if err != nil {
@@ -49,7 +50,7 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		deny(err)
 		return
 	}
-	stream := describe(id, d)
+	stream := describe(r, id, d)
 	if err := seen.streaming(stream); err != nil {
 		deny(status.Because(status.ReasonAudit, err))
 		return
@@ -91,14 +92,16 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 
 // connect requests a stream from upstream. The error is for the client.
 func (h *Handler) connect(ctx context.Context, asked upstream.Request) (upstream.Answer, error) {
+	ctx, end := tracing.Begin(ctx, tracing.SessionStart)
 	up, err := h.cluster.Connect(ctx, asked)
+	end(err)
 	if err == nil {
 		return up, nil
 	}
 	if ctx.Err() != nil {
 		panic(http.ErrAbortHandler)
 	}
-	refusal := h.upgradeError(asked.Dialect, err)
+	refusal := h.upgradeError(asked.Dialect, asked.Header.Get(status.HeaderAuditID), err)
 	if isFallingBack(asked.Dialect) && up.MayHaveBegun(err) {
 		return up.Ended(), nil
 	}
@@ -124,9 +127,11 @@ func (h *Handler) run(stream session.Description, asked upstream.Request, up ups
 	})
 }
 
-// describe returns the description of a stream that id requests in the dialect d.
-func describe(id impersonate.Identity, d negotiate.Dialect) session.Description {
-	stream := session.Description{ID: newSessionID(), User: id.Name, Target: d.Target, Downstream: d.Name, Started: time.Now()}
+// describe returns the description of a stream that id requests by r in the dialect d.
+func describe(r *http.Request, id impersonate.Identity, d negotiate.Dialect) session.Description {
+	stream := session.Description{
+		ID: newSessionID(), AuditID: r.Header.Get(status.HeaderAuditID), User: id.Name, Target: d.Target, Downstream: d.Name, Started: time.Now(),
+	}
 	if id.Nested && id.Requestor != nil {
 		stream.Requestor = id.Requestor.GetName()
 	}
@@ -134,23 +139,26 @@ func describe(id impersonate.Identity, d negotiate.Dialect) session.Description 
 }
 
 // upgradeError returns the answer for the client after an upgrade request to the API server failed
-// with err, and logs err.
-func (h *Handler) upgradeError(d negotiate.Dialect, err error) error {
+// with err, and logs err with the request's Audit-ID.
+func (h *Handler) upgradeError(d negotiate.Dialect, auditID string, err error) error {
+	warn := func(what string) {
+		h.log.Warn(what, "audit-ID", auditID, "verb", d.Target.Verb, "error", err.Error())
+	}
 	if known := apierrors.APIStatus(nil); errors.As(err, &known) {
 		if known.Status().Code >= http.StatusInternalServerError {
-			h.log.Warn("upgrade failed", "verb", d.Target.Verb, "error", err.Error())
+			warn("upgrade failed")
 		}
 		return err
 	}
 	if errors.Is(err, negotiate.ErrNotSwitched) {
-		h.log.Warn("invalid response of the API server to an upgrade", "verb", d.Target.Verb, "error", err.Error())
+		warn("invalid response of the API server to an upgrade")
 		message := "edge: the API server answered the upgrade with another protocol than edge requested"
 		if errors.Is(err, negotiate.ErrBegun) && d.Target.Verb == negotiate.VerbExec {
 			message += upstream.MayBeDone
 		}
 		return status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, message)
 	}
-	h.log.Warn("API server did not answer an upgrade request", "verb", d.Target.Verb, "error", err.Error())
+	warn("API server did not answer an upgrade request")
 	method := d.Own.Method
 	switch {
 	case d.Target.Verb == negotiate.VerbExec:

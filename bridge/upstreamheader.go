@@ -18,9 +18,8 @@ func rewriteHeader(h http.Header, id impersonate.Identity) error {
 	// removes each header that the client's Connection header names, and that must not affect
 	// X-Forwarded-For.
 	forwarded, ok := h[forwardedFor]
-	// An Observer, such as package audit, may have set the Audit-ID. The API server should record
-	// the request under the same ID.
-	record, onRecord := h[status.HeaderAuditID]
+	// The same for the Audit-ID, see setAuditID: the API server is to record the request under it.
+	record := h[status.HeaderAuditID]
 	if err := impersonate.Rewrite(h, id); err != nil {
 		return status.New(status.ReasonIdentity, http.StatusForbidden, metav1.StatusReasonForbidden, err.Error())
 	}
@@ -31,8 +30,6 @@ func rewriteHeader(h http.Header, id impersonate.Identity) error {
 	} else if ok {
 		h[forwardedFor] = forwarded
 	}
-	if onRecord {
-		h[status.HeaderAuditID] = record
-	}
+	h[status.HeaderAuditID] = record
 	return nil
 }

@@ -13,6 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/cache"
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
+
+	"edge/internal/tracing"
+	"edge/review"
 )
 
 const (
@@ -34,6 +37,7 @@ const (
 // a stream. It is safe for concurrent use and starts no goroutine of its own.
 type Reviewer struct {
 	client  authorizationv1client.SubjectAccessReviewInterface
+	metrics *review.Metrics
 	timeout time.Duration
 	slots   *slots
 	answers *cache.LRUExpireCache // cached answers; key: see questionOf
@@ -50,6 +54,9 @@ func NewReviewer(client authorizationv1client.SubjectAccessReviewInterface) *Rev
 		answers: cache.NewLRUExpireCache(maxAnswers), calls: make(map[string]*call),
 	}
 }
+
+// Measure sets the metrics of the reviews. Call it before the first review.
+func (r *Reviewer) Measure(m *review.Metrics) { r.metrics = m }
 
 // answer is the part of an access review that edge caches. It is small, because edge caches
 // thousands.
@@ -98,7 +105,9 @@ func (r *Reviewer) Ask(ctx context.Context, spec authorizationv1.SubjectAccessRe
 		return false, "", err
 	}
 	r.mu.Lock()
-	if known, ok := r.answers.Get(question); ok {
+	known, cached := r.answers.Get(question)
+	r.metrics.LookedUp(review.KindAccess, cached)
+	if cached {
 		r.mu.Unlock()
 		return known.(answer).allowed, known.(answer).reason, nil
 	}
@@ -145,12 +154,26 @@ func (r *Reviewer) lead(ctx context.Context, question string, spec authorization
 	})
 }
 
-func (r *Reviewer) ask(ctx context.Context, spec authorizationv1.SubjectAccessReviewSpec) (answer, error) {
-	review, err := r.client.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
+func (r *Reviewer) ask(ctx context.Context, spec authorizationv1.SubjectAccessReviewSpec) (given answer, err error) {
+	ctx, end := tracing.Call(ctx, tracing.AccessReview)
+	start, result := time.Now(), review.NoReply
+	defer func() {
+		r.metrics.Sent(review.KindAccess, result, time.Since(start))
+		end(0, err)
+	}()
+	answered, err := r.client.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
 	if err != nil {
 		return answer{}, accessReview.Failed(err)
 	}
-	return answerOf(review.Status)
+	given, err = answerOf(answered.Status)
+	switch {
+	case err != nil:
+	case given.allowed:
+		result = review.Allowed
+	default:
+		result = review.Denied
+	}
+	return given, err
 }
 
 func answerOf(status authorizationv1.SubjectAccessReviewStatus) (answer, error) {

@@ -16,7 +16,7 @@ import (
 // TestBodyThatNeverComes checks that a request to the operator's port is answered at once even if
 // the body that the request announces never comes, and that the connection is then closed.
 func TestBodyThatNeverComes(t *testing.T) {
-	server := ops.NewServer(func() error { return nil }, func() []string { return nil })
+	server := ops.NewServer(ops.Options{Ready: func() error { return nil }, Notes: func() []string { return nil }})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

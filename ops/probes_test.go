@@ -26,7 +26,7 @@ import (
 func TestReady(t *testing.T) {
 	var reason error
 	var notes []string
-	server := httptest.NewServer(ops.NewServer(func() error { return reason }, func() []string { return notes }).Handler)
+	server := httptest.NewServer(ops.NewServer(ops.Options{Ready: func() error { return reason }, Notes: func() []string { return notes }}).Handler)
 	defer server.Close()
 	get := func(path string) (int, string) {
 		resp, err := http.Get(server.URL + path)

@@ -16,6 +16,7 @@
 //
 // The package sends no review itself, and makes no decision about a request.
 //
-//	file      content
-//	error.go  Error, and Kind, which creates errors
+//	file        content
+//	error.go    Error, and Kind, which creates errors
+//	metrics.go  Metrics of the reviews of both packages
 package review

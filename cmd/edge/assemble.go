@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/client-go/rest"
 
@@ -23,6 +24,9 @@ type parts struct {
 	events     *audit.Events // nil: no audit events
 	handler    *bridge.Handler
 	certs      *certificates
+	metrics    *measures   // nil: nothing is measured
+	draining   atomic.Bool // true: edge is shutting down
+	endTracing func()      // sends the last spans
 }
 
 // assemble creates the components of edge serve from the flags. It fails only if the flags, or the
@@ -30,7 +34,10 @@ type parts struct {
 func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error) {
 	p := new(parts)
 	var err error
-	if p.gate, err = newGate(&o.identity, log); err != nil {
+	if o.metrics {
+		p.metrics = newMeasures()
+	}
+	if p.gate, err = newGate(&o.identity, p.metrics, log); err != nil {
 		return nil, err
 	}
 	if p.upstream, err = o.client.restConfig(); err != nil {
@@ -40,7 +47,7 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 		return nil, err
 	}
 	limited := o.client.limited(p.upstream)
-	if err := p.gate.connect(&o.identity, p.credential, limited, log); err != nil {
+	if err := p.gate.connect(&o.identity, p.credential, limited, p.metrics, log); err != nil {
 		return nil, err
 	}
 	if p.apiServer, err = ops.NewAPIServer(p.credential, p.needed, log); err != nil {
@@ -50,15 +57,13 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 	if err != nil {
 		return nil, err
 	}
-	if p.events, err = audit.New(o.audit, log); err != nil {
+	observe, err := p.records(o, log)
+	if err != nil {
 		return nil, err
 	}
-	var observers []bridge.Observer
-	if o.accessLog {
-		observers = append(observers, audit.NewAccessLog(log))
-	}
-	if p.events != nil {
-		observers = append(observers, p.events)
+	var spans *bridge.Tracing
+	if spans, p.endTracing, err = o.tracing.tracing(ctx, log); err != nil {
+		return nil, err
 	}
 	p.handler, err = bridge.New(bridge.Config{
 		Credential:         p.credential,
@@ -68,7 +73,9 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 		AllowedOrigins:     o.serving.origins,
 		CORSAllowedOrigins: o.serving.corsOrigins,
 		TrustedProxies:     trusted,
-		Observe:            bridge.Observers(observers...),
+		Observe:            observe,
+		Metrics:            p.metrics.bridge(),
+		Tracing:            spans,
 		DisableCompression: o.client.disableCompression,
 		MaxSessions:        maxSessions(),
 		Log:                log,
@@ -76,8 +83,27 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 	if err != nil {
 		return nil, err
 	}
-	p.certs, err = newCertificates(&o.serving, p.gate.authorities())
-	return p, err
+	if p.certs, err = newCertificates(&o.serving, p.gate.authorities()); err != nil {
+		return nil, err
+	}
+	p.metrics.watch(p)
+	return p, nil
+}
+
+// records sets p.events, and returns the Observer that records requests as the flags say.
+func (p *parts) records(o *options, log *slog.Logger) (observe bridge.Observer, err error) {
+	o.audit.Metrics = p.metrics.audit()
+	if p.events, err = audit.New(o.audit, log); err != nil {
+		return nil, err
+	}
+	var all []bridge.Observer
+	if o.accessLog {
+		all = append(all, audit.NewAccessLog(log))
+	}
+	if p.events != nil {
+		all = append(all, p.events)
+	}
+	return bridge.Observers(all...), nil
 }
 
 // edgeCredential sets p.credential, and makes p.upstream use edge's own credential.

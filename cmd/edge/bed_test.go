@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +26,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/spf13/pflag"
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"edge/internal/testkit"
@@ -36,7 +38,7 @@ const bedPatience = 30 * time.Second
 // bed is a test bed with what edge serve needs: an issuer, and a fake API server that records
 // requests and allows everything. The tests in e2e use a real API server.
 type bed struct {
-	*testing.T
+	testing.TB
 	dir    string
 	issuer *httptest.Server
 	key    jose.JSONWebKey
@@ -49,9 +51,9 @@ type bed struct {
 	change func(*instance)  // called before edge starts; nil: no call
 }
 
-func newBed(t *testing.T) *bed {
+func newBed(t testing.TB) *bed {
 	t.Helper()
-	b := &bed{T: t, dir: t.TempDir()}
+	b := &bed{TB: t, dir: t.TempDir()}
 	// edge generates an RSA key if its folder has none, which with -race needs seconds of CPU
 	crt, key := testkit.ServerPair()
 	b.file("edge.crt", string(crt))
@@ -172,6 +174,36 @@ func (b *bed) token(claims map[string]any) string {
 	return token
 }
 
+// assembled runs the components of an edge serve with the flags for the test bed, followed by the
+// flags in the parameter more, in this process and without listeners, until the test ends. It waits
+// until edge is ready.
+func (b *bed) assembled(more ...string) *parts {
+	b.Helper()
+	o := newOptions()
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	for _, set := range o.flagSets().FlagSets {
+		flags.AddFlagSet(set)
+	}
+	if err := flags.Parse(slices.Concat(b.oidc(), b.upstream(), []string{"--cert-dir=" + b.dir}, more)); err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p, err := assemble(ctx, o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		cancel()
+		b.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); p.run(ctx) }()
+	b.Cleanup(func() { cancel(); <-done; p.handler.Close(); p.credential.Close() })
+	for end := time.Now().Add(bedPatience); p.ready() != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.Fatal(p.ready())
+		}
+	}
+	return p
+}
+
 // instance is a running edge serve.
 type instance struct {
 	*bed
@@ -217,7 +249,7 @@ func (b *bed) serveOnly(flags ...string) *instance {
 // start starts edge and does not wait until edge is ready.
 func (b *bed) start(flags ...string) *instance {
 	b.Helper()
-	secure, probe := freePort(b.T), freePort(b.T)
+	secure, probe := freePort(b), freePort(b)
 	args := append([]string{"serve", "--bind-address=127.0.0.1", "--secure-port=" + secure, "--readiness-probe-port=" + probe,
 		"--cert-dir=" + b.dir}, flags...)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -176,14 +176,14 @@ func newCosts(b *testing.B) *costs {
 	o := newOptions()
 	o.identity.oidc.IssuerURL, o.identity.oidc.ClientID, o.identity.oidc.CAFile = c.issuer.URL, "edge", ca
 	o.identity.oidc.GroupsClaim = "groups"
-	if c.gate, err = newGate(&o.identity, silent); err != nil {
+	if c.gate, err = newGate(&o.identity, nil, silent); err != nil {
 		b.Fatal(err)
 	}
 	own, err := bridge.NewCredential(bridge.CredentialConfig{Upstream: c.upstream, Log: silent})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := c.gate.connect(&o.identity, own, c.upstream, silent); err != nil {
+	if err := c.gate.connect(&o.identity, own, c.upstream, nil, silent); err != nil {
 		b.Fatal(err)
 	}
 	stopped := make(chan struct{})

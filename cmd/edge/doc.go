@@ -19,6 +19,8 @@
 //	servingflags.go       flags for how clients connect to edge
 //	assemble.go           creates the parts of edge serve from flags
 //	readiness.go          when /ready answers 200
+//	metrics.go            the metrics of all components, and of the process
+//	tracing.go            flags for tracing, and the exporter of spans
 //	memory.go             collects garbage earlier with many sessions, returns memory when idle
 //	explain.go            edge explain-token: prints what authn and impersonate do with a token
 //	connect.go            edge connect: its flags, and one run from kubeconfig to the command's end

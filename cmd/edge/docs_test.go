@@ -25,7 +25,7 @@ func pages(t *testing.T) map[string]string {
 	texts := map[string]string{}
 	for _, name := range []string{
 		"README.md", "docs/configuration.md", "docs/connect.md", "docs/identity.md", "docs/limits.md", "docs/migration.md",
-		"docs/security.md", "docs/troubleshooting.md", "docs/versions.md", "deploy/edge.yaml", "deploy/options.yaml",
+		"docs/operations.md", "docs/security.md", "docs/troubleshooting.md", "docs/versions.md", "deploy/edge.yaml", "deploy/options.yaml",
 	} {
 		text, err := os.ReadFile(filepath.Join("../..", name))
 		if err != nil {
@@ -60,6 +60,10 @@ func TestShownYAML(t *testing.T) {
 				if err = os.WriteFile(file, []byte(shown), 0o600); err == nil {
 					_, err = authn.New(authn.Options{File: file})
 				}
+			case "": // TestScrapeConfiguration in e2e gives it to Prometheus
+				if !strings.HasPrefix(shown, "scrape_configs:\n") {
+					t.Errorf("%s: this is neither Kubernetes' YAML nor Prometheus':\n%s", name, shown)
+				}
 			case "Config":
 				_, err = runtime.Decode(clientcmdlatest.Codec, []byte(shown))
 			default:
@@ -75,12 +79,12 @@ func TestShownYAML(t *testing.T) {
 	}
 }
 
-// notOurs are flags of kubectl, helm, docker, kubelogin, curl, kube-oidc-proxy and
+// notOurs are flags of kubectl, helm, docker, kubelogin, curl, kube-oidc-proxy, Prometheus and
 // kube-controller-manager that the documents mention, and the placeholder --name.
 var notOurs = map[string]bool{
 	"kube-context": true, "as": true, "as-group": true, "as-uid": true, "as-user-extra": true,
 	"clusterrole": true, "group": true, "cert": true, "key": true, "namespace": true, "from-file": true, "watch": true, "raw": true,
-	"oidc-extra-scope": true, "name": true, "api-audiences": true, "version": true, "build-arg": true, "type": true, "tail": true, "prefix": true, "grace-period": true, "root-ca-file": true,
+	"oidc-extra-scope": true, "name": true, "api-audiences": true, "version": true, "build-arg": true, "type": true, "tail": true, "prefix": true, "grace-period": true, "root-ca-file": true, "enable-feature": true,
 }
 
 var flagName = regexp.MustCompile(`(?:^|[\s"'(\x60\[/=])--([a-z][a-z0-9-]*)`)

@@ -18,12 +18,15 @@ type options struct {
 	serving  servingOptions
 	client   clientOptions
 	audit    *audit.Options
+	tracing  tracingOptions
 
 	readinessPort int
 	shutdownDelay time.Duration
 	flushInterval time.Duration
 	logFormat     string
 	accessLog     bool
+	metrics       bool
+	profiling     bool
 }
 
 const defaultReadinessPort = 8080
@@ -36,6 +39,7 @@ func newOptions() *options {
 		client:        newClientOptions(),
 		audit:         audit.NewOptions(),
 		accessLog:     true,
+		metrics:       true,
 		identity:      newIdentityOptions(),
 	}
 }
@@ -48,6 +52,7 @@ func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
 	o.client.addFlags(sets.FlagSet("API server"))
 	o.audit.AddFlags(sets.FlagSet("audit"))
 	o.addOperation(sets.FlagSet("operation"))
+	o.tracing.addFlags(sets.FlagSet("tracing"))
 	return sets
 }
 
@@ -56,6 +61,8 @@ func (o *options) addOperation(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay, "Time to keep serving after a termination signal, while /ready already fails, so that load balancers stop sending requests.")
 	fs.DurationVar(&o.flushInterval, "flush-interval", o.flushInterval, "Has no effect; accepted for compatibility with kube-oidc-proxy. edge flushes watches and logs immediately.")
 	fs.BoolVar(&o.accessLog, "access-log", o.accessLog, "Log one line for each request when it ends: AuSuccess, or AuFail with the reason if the request was not authenticated or its identity was refused.")
+	fs.BoolVar(&o.metrics, "enable-metrics", o.metrics, "Serve Prometheus metrics at /metrics on the port of --readiness-probe-port. No label has a value that a user chooses.")
+	fs.BoolVar(&o.profiling, "profiling", o.profiling, "Serve Go's profiles at /debug/pprof/ on the port of --readiness-probe-port, for everybody who can reach it. They have the names of functions and amounts, but no contents of memory. edge is slower while it makes one.")
 	fs.StringVar(&o.logFormat, "log-format", o.logFormat, "Format of the log on standard error: text or json.")
 }
 
@@ -86,7 +93,7 @@ func (o *options) validate() error {
 	if o.shutdownDelay < 0 {
 		return errors.New("--shutdown-delay-duration: must not be negative")
 	}
-	for _, check := range []func() error{o.serving.validate, o.client.validate, o.identity.validate, o.audit.Validate} {
+	for _, check := range []func() error{o.serving.validate, o.client.validate, o.identity.validate, o.audit.Validate, o.tracing.validate} {
 		if err := check(); err != nil {
 			return err
 		}

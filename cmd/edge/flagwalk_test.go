@@ -166,7 +166,7 @@ jwt:
 	},
 	"secure-port": func(b *bed) { b.serve() }, // no check of its own: every other test fails if edge ignores this flag
 	"cert-dir": func(b *bed) {
-		dir := b.T.TempDir()
+		dir := b.TempDir()
 		b.serve("--cert-dir=" + dir)
 		if _, err := os.Stat(filepath.Join(dir, "edge.crt")); err != nil {
 			b.Error(err)
@@ -351,6 +351,22 @@ jwt:
 		})
 		e.upstreamOf(b.token(nil), "/api")
 	},
+	"enable-metrics": func(b *bed) {
+		b.expectOperators(b.serve("--enable-metrics=false"), "/metrics", 404, "")
+		e := b.serve()
+		b.expectOperators(e, "/metrics", 200, "edge_build_info{")
+		b.expectOperators(e, "/debug/pprof/", 404, "")
+	},
+	"profiling": func(b *bed) {
+		without := b.serve()
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=2"} {
+			b.expectOperators(without, path, 404, "")
+		}
+		e := b.serve("--profiling", "--enable-metrics=false")
+		b.expectOperators(e, "/debug/pprof/goroutine?debug=2", 200, "goroutine 1 [")
+		b.expectOperators(e, "/debug/pprof/cmdline", 404, "")
+		b.expectOperators(e, "/metrics", 404, "")
+	},
 	"flush-interval": func(b *bed) { b.expectLog(b.serve("--flush-interval=1s"), "flag=--flush-interval") },
 	"log-format": func(b *bed) {
 		e := b.serve("--log-format=json")
@@ -370,7 +386,15 @@ jwt:
 		}
 		b.expectLog(b.serve(), "AuSuccess")
 	},
+
+	// Flags of the group tracing.
+	"tracing-endpoint":                  inTracingFlags,
+	"tracing-ca-file":                   inTracingFlags,
+	"tracing-sampling-rate-per-million": inTracingFlags,
 }
+
+// inTracingFlags stands for flags whose effect TestTracingFlags checks.
+func inTracingFlags(*bed) {}
 
 // inClientFlags stands for flags whose effect TestClientFlagsHaveAnEffect checks.
 func inClientFlags(*bed) {}
@@ -416,6 +440,21 @@ func (b *bed) expectLog(e *instance, want string) {
 	b.Helper()
 	e.upstreamOf(b.token(nil), "/api")
 	e.wait(want+" in the log", func() bool { return strings.Contains(e.log.String(), want) })
+}
+
+// expectOperators checks the answer to a GET on the operator's port. Without a text to find, the
+// answer must not have what /metrics and profiles have.
+func (b *bed) expectOperators(e *instance, path string, code int, text string) {
+	b.Helper()
+	resp, err := http.Get(e.probe + path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != code || !strings.Contains(string(body), text) || text == "" && (strings.Contains(string(body), "of-edge") || len(body) > 200) {
+		b.Errorf("%s: %s %.300s", path, resp.Status, body)
+	}
 }
 
 func (b *bed) expectTokenRequest(want string, flags ...string) {

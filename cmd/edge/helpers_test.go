@@ -17,7 +17,7 @@ var insecureClient = &http.Client{Transport: &http.Transport{
 
 // freePort returns a free loopback port below the range from which the kernel assigns ports. So no
 // connection of another test can take the port before edge does.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
 		port := fmt.Sprint(10000 + rand.IntN(20000))

@@ -42,10 +42,10 @@ type gate struct {
 
 // newGate creates a gate and reads the files that the flags name. Call connect before using the
 // gate.
-func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
+func newGate(o *identityOptions, m *measures, log *slog.Logger) (*gate, error) {
 	g := &gate{passAllTokens: o.disableImpersonation, paths: len(o.anonymousPaths) > 0}
 	var err error
-	if g.tokens, err = authn.New(authn.Options{Flags: o.oidc, File: o.config, Log: log}); err != nil {
+	if g.tokens, err = authn.New(authn.Options{Flags: o.oidc, File: o.config, Log: log, Metrics: m.authn()}); err != nil {
 		return nil, err
 	}
 	if o.clientCA != "" {
@@ -59,12 +59,12 @@ func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 
 // connect prepares the gate's own requests to the API server. credential authenticates these
 // requests, upstream limits their rate.
-func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstream *rest.Config, log *slog.Logger) error {
+func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstream *rest.Config, m *measures, log *slog.Logger) error {
 	asEdge, err := edgeClient(credential)
 	if err != nil {
 		return err
 	}
-	chain := authn.ChainOptions{Tokens: g.tokens, ClientCA: g.clientCA}
+	chain := authn.ChainOptions{Tokens: g.tokens, ClientCA: g.clientCA, Metrics: m.authn()}
 	if chain.AnonymousPaths, err = authn.NewAnonymousPaths(o.anonymousPaths); err != nil {
 		return fmt.Errorf("--anonymous-paths: %w", err)
 	}
@@ -73,7 +73,9 @@ func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstre
 		if err != nil {
 			return err
 		}
-		chain.Review = authn.NewTokenReviewer(client.TokenReviews(), o.passthroughAudiences, log).Review
+		reviewer := authn.NewTokenReviewer(client.TokenReviews(), o.passthroughAudiences, log)
+		reviewer.Measure(m.review())
+		chain.Review = reviewer.Review
 	}
 	g.chain = authn.NewChain(chain)
 
@@ -82,6 +84,7 @@ func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstre
 		return err
 	}
 	reviewer := impersonate.NewReviewer(client.SubjectAccessReviews())
+	reviewer.Measure(m.review())
 	passthrough, err := impersonate.NewPassthroughReviewer(upstream)
 	if err != nil {
 		return err

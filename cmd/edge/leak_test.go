@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -15,8 +14,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/spf13/pflag"
 
 	"edge/internal/testkit"
 )
@@ -47,32 +44,12 @@ func TestRequestsLeaveNothing(t *testing.T) {
 	}
 	b := newBed(t)
 	b.api.Config.Handler = http.HandlerFunc(forgetful)
-	o := newOptions()
-	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	for _, set := range o.flagSets().FlagSets {
-		flags.AddFlagSet(set)
-	}
-	if err := flags.Parse(append(append(b.oidc(), b.upstream()...), "--token-passthrough", "--extra-user-header-client-ip", "--cert-dir="+b.dir,
-		"--audit-policy-file="+b.file("policy", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"), "--audit-log-path="+b.dir+"/audit.log")); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	p, err := assemble(ctx, o, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() { defer close(done); p.run(ctx) }()
-	defer func() { cancel(); <-done; p.handler.Close(); p.credential.Close() }()
+	p := b.assembled("--token-passthrough", "--extra-user-header-client-ip",
+		"--audit-policy-file="+b.file("policy", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"), "--audit-log-path="+b.dir+"/audit.log")
 	server := httptest.NewUnstartedServer(p.handler)
 	server.EnableHTTP2 = true
 	testkit.StartTLS(server)
 	defer server.Close()
-	for end := time.Now().Add(bedPatience); p.ready() != nil; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal(p.ready())
-		}
-	}
 
 	good, client := b.token(nil), server.Client()
 	kinds := map[string]func(r *http.Request, n int){

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -73,15 +71,17 @@ func serve(ctx context.Context, o *options) error {
 	}
 	defer p.credential.Close()
 	defer p.handler.Close()
+	defer p.endTracing()
 
 	public := newServer(p.handler, &o.serving, p.certs.tlsConfig(), serverLog{log})
-	var draining atomic.Bool
-	probes := newProbeServer(ops.NewServer(func() error {
-		if draining.Load() {
-			return errors.New("shutting down")
-		}
-		return p.ready()
-	}, p.gate.tokens.Warnings), serverLog{log})
+	metrics, err := p.metrics.handler(log)
+	if err != nil {
+		return err
+	}
+	operators := ops.Options{
+		Ready: p.ready, Notes: p.gate.tokens.Warnings, Metrics: metrics, Profiling: o.profiling,
+	}
+	probes := newProbeServer(ops.NewServer(operators), serverLog{log})
 	publicListener, err := listen(ctx, o.serving.bindAddress, o.serving.securePort, o.serving.portSharing)
 	if err != nil {
 		return fmt.Errorf("--secure-port: %w", err)
@@ -109,7 +109,7 @@ func serve(ctx context.Context, o *options) error {
 	case <-ctx.Done():
 		log.Info("edge is draining", "delay", o.shutdownDelay, "period", drainPeriod)
 	}
-	draining.Store(true)
+	p.draining.Store(true)
 	if err == nil {
 		err = delay(o.shutdownDelay, failed)
 	}

@@ -13,12 +13,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/keyutil"
 
+	"edge/internal/metric"
 	"edge/serving"
 )
 
@@ -43,6 +45,55 @@ const (
 type certificates struct {
 	watched    []dynamiccertificates.ControllerRunner
 	controller *dynamiccertificates.DynamicServingCertificateController
+	kinds      []servingCertificates
+}
+
+// servingCertificates are the certificates of one kind.
+type servingCertificates struct {
+	kind     string // a value of certificateLabel
+	contents []dynamiccertificates.CertKeyContentProvider
+	reloads  *reloadCounter
+}
+
+// reloadCounter counts how often certificate files have changed.
+type reloadCounter struct{ atomic.Int64 }
+
+// Enqueue implements dynamiccertificates.Listener.
+func (c *reloadCounter) Enqueue() { c.Add(1) }
+
+// Values of certificateLabel.
+const (
+	certificateDefault = "default" // of --tls-cert-file, or self-signed
+	certificateSNI     = "sni"     // of --tls-sni-cert-key
+)
+
+var certificateLabel = metric.Label{Name: "certificate", Values: []string{certificateDefault, certificateSNI}}
+
+// reportExpiry reports when the first certificate of each kind ends.
+func (c *certificates) reportExpiry(report func(float64, ...string)) {
+	for _, k := range c.kinds {
+		var first time.Time
+		for _, content := range k.contents {
+			pem, _ := content.CurrentCertKeyContent()
+			chain, err := cert.ParseCertsPEM(pem)
+			if err != nil || len(chain) == 0 {
+				continue // edge does not adopt such a file, so this is a race with a change
+			}
+			if end := chain[0].NotAfter; first.IsZero() || end.Before(first) {
+				first = end
+			}
+		}
+		if !first.IsZero() {
+			report(float64(first.Unix()), k.kind)
+		}
+	}
+}
+
+// reportReloads reports how often the certificates of each kind were replaced.
+func (c *certificates) reportReloads(report func(float64, ...string)) {
+	for _, k := range c.kinds {
+		report(float64(k.reloads.Load()), k.kind)
+	}
 }
 
 // newCertificates reads the certificate files. clientCA has the authorities that edge announces
@@ -80,9 +131,17 @@ func newCertificates(o *servingOptions, clientCA dynamiccertificates.CAContentPr
 		base.ClientAuth, base.VerifyPeerCertificate = tls.RequestClientCert, serving.VerifyPeer
 	}
 	c.controller = dynamiccertificates.NewDynamicServingCertificateController(base, clientCA, content, named, nil)
+	c.kinds = []servingCertificates{{certificateDefault, []dynamiccertificates.CertKeyContentProvider{content}, new(reloadCounter)}}
 	content.AddListener(c.controller)
-	for _, sni := range named {
-		sni.AddListener(c.controller)
+	content.AddListener(c.kinds[0].reloads)
+	if len(named) > 0 {
+		all := servingCertificates{kind: certificateSNI, reloads: new(reloadCounter)}
+		for _, sni := range named {
+			sni.AddListener(c.controller)
+			sni.AddListener(all.reloads)
+			all.contents = append(all.contents, sni)
+		}
+		c.kinds = append(c.kinds, all)
 	}
 	if clientCA != nil {
 		clientCA.AddListener(c.controller)

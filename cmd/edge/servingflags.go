@@ -70,7 +70,7 @@ func (o *servingOptions) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.addressSharing, "permit-address-sharing", o.addressSharing, "Has no effect; accepted for compatibility with kube-apiserver. edge always listens with SO_REUSEADDR.")
 	fs.StringSliceVar(&o.origins, "allowed-origins", o.origins, "Comma-separated origins, such as https://console.example.com or https://*.example.com, whose web pages may open WebSockets and write with credentials that a browser adds itself (client certificates). Not needed for edge's own host or bearer tokens.")
 	fs.StringSliceVar(&o.corsOrigins, "cors-allowed-origins", o.corsOrigins, "Comma-separated regular expressions of origins whose web pages may read responses with fetch (CORS). Each must anchor the start of the host, by ^ or //, and its end, by $ or a colon: ^https://console\\.example\\.com(:|$). It does not apply to WebSockets.")
-	fs.StringSliceVar(&o.trustedProxies, "trusted-proxies", o.trustedProxies, "Comma-separated networks (CIDR) or addresses of the load balancers in front of edge. edge trusts X-Forwarded-For only from these: the client is the rightmost address in it that is not one of them.")
+	fs.StringSliceVar(&o.trustedProxies, "trusted-proxies", o.trustedProxies, "Comma-separated networks (CIDR) or addresses of the load balancers in front of edge. edge trusts X-Forwarded-For only from these: the client is the rightmost address in it that is not one of them. With --tracing-endpoint, the same holds for traceparent.")
 }
 
 func (o *servingOptions) validate() error {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"edge/bridge"
+	"edge/internal/tracing"
 )
 
 const (
@@ -141,7 +142,7 @@ func edgeClient(credential *bridge.Credential) (*http.Client, error) {
 		return nil, err
 	}
 	return &http.Client{
-		Transport: transport, Timeout: credential.Config().Timeout,
+		Transport: tracing.Transport{Next: transport}, Timeout: credential.Config().Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }

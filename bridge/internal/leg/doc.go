@@ -6,6 +6,8 @@
 //	relaywriter.go           what a relay loop writes between two waits leaves in one write
 //	tlswritebuffer.go        the buffer below TLS that collects these writes and their TLS records
 //	pollconn*.go             a TCP connection that can be read without waiting; Listener
+//	timedwriter.go           writes to a TCP connection, and how long they wait for the peer
+//	stall.go                 the clock for that
 //	readdelay.go             delays reads of many small segments, like interrupt moderation
 //	idle.go, idletimer.go    how an idle leg waits without a goroutine's stack
 //	interrupt.go             ends a waiting Read so that its goroutine's stack is freed

@@ -95,10 +95,13 @@ type pollable interface {
 	park(p *IdlePoller, wake func()) bool
 	interrupt()                // makes the waiting Read, or the next one, return errWouldBlock
 	gatherFor(d time.Duration) // sleeps so that small segments arrive together
-	unsent() int               // bytes in the kernel that the peer has not acknowledged
-	hasEnded() bool            // whether a Read has returned the end
-	hold()                     // keeps back the bytes of later writes until flush is called
-	flush() error              // writes the bytes that were kept back since hold was called
+	// stalled returns how long writes have waited so far because the peer did not read, and whether
+	// one waits at the moment.
+	stalled() (total time.Duration, now bool)
+	unsent() int    // bytes in the kernel that the peer has not acknowledged
+	hasEnded() bool // whether a Read has returned the end
+	hold()          // keeps back the bytes of later writes until flush is called
+	flush() error   // writes the bytes that were kept back since hold was called
 }
 
 // New returns a leg for conn, one connection of a session. The function beat appends a keepalive;
@@ -142,6 +145,26 @@ func (l *Leg) IsReading() bool { return l.reading.Load() }
 // BytesRead and BytesWritten return the number of bytes read and written so far.
 func (l *Leg) BytesRead() int64    { return l.in.Load() }
 func (l *Leg) BytesWritten() int64 { return l.out.Load() }
+
+// Stalled returns how long writes to the peer have waited so far because the peer did not read. A
+// write that waits at the moment counts until now. The result never decreases. It is 0 if the
+// connection is not one of Pollable.
+func (l *Leg) Stalled() time.Duration {
+	if l.pollable == nil {
+		return 0
+	}
+	total, _ := l.pollable.stalled()
+	return total
+}
+
+// IsStalled reports whether a write to the peer waits because the peer does not read.
+func (l *Leg) IsStalled() bool {
+	if l.pollable == nil {
+		return false
+	}
+	_, now := l.pollable.stalled()
+	return now
+}
 
 // AllowReplies raises the limit of the replies that wait to be sent by the given number of bytes.
 // It makes room for replies whose number the protocol limits, such as one reset for each stream.

@@ -22,6 +22,7 @@ import (
 type pollConn struct {
 	*net.TCPConn
 	raw syscall.RawConn
+	out *timedWriter
 	writeBuffer
 	interrupts
 	parkState
@@ -46,7 +47,8 @@ func Pollable(conn net.Conn) net.Conn {
 	if err != nil {
 		return conn
 	}
-	c := &pollConn{TCPConn: tcp, raw: raw, writeBuffer: writeBuffer{conn: tcp}, interrupts: interrupts{conn: tcp}}
+	c := &pollConn{TCPConn: tcp, raw: raw, out: newTimedWriter(tcp, raw), interrupts: interrupts{conn: tcp}}
+	c.writeBuffer.conn = c.out
 	c.readOnceFunc = c.readOnce
 	return c
 }
@@ -148,6 +150,10 @@ func isReadable(fd uintptr) bool {
 	n, err := unix.Poll(ask[:], 0)
 	return n > 0 || err != nil
 }
+
+// stalled returns how long writes have waited so far because the peer did not read, and whether one
+// waits at the moment.
+func (c *pollConn) stalled() (total time.Duration, now bool) { return c.out.stalled() }
 
 // readWaitCount returns the number of Reads that may have waited for bytes.
 func (c *pollConn) readWaitCount() int { return c.readWaits }

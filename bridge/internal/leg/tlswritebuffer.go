@@ -1,7 +1,7 @@
 package leg
 
 import (
-	"net"
+	"io"
 	"sync"
 )
 
@@ -18,7 +18,7 @@ var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte)
 // The lock mu is held during writes, because TLS records must leave in order. Close does not take
 // mu, so it can end a blocked write.
 type writeBuffer struct {
-	conn net.Conn
+	conn io.Writer
 
 	mu      sync.Mutex
 	holding bool // true: the bytes of writes are kept back until flush is called

@@ -43,7 +43,7 @@ type Dialect struct {
 	Subprotocol string
 	Passed      string // only for Opaque: the value of the client's Upgrade header
 	Own         Offer  // only for Opaque: the client's upgrade request, to be passed on
-	Name        string // name of the dialect in the log
+	Name        string // name of the dialect in logs and metrics, see ClientNames
 	// Accepted lists the subprotocols that edge supports, for the answer to a client that offers
 	// none of them. It is nil for other clients.
 	Accepted []string
@@ -109,7 +109,6 @@ func (d Dialect) chooseWebSocket(r *http.Request) (Dialect, error) {
 	if len(key) != 1 || key[0] == "" {
 		return d, status.BadRequest(status.ReasonDialect, "invalid WebSocket handshake: it must have exactly one Sec-WebSocket-Key")
 	}
-	d.Name = WebSocket
 	var err error
 	switch {
 	case d.Target.isTerminal():
@@ -128,12 +127,12 @@ func (d Dialect) chooseWebSocket(r *http.Request) (Dialect, error) {
 			}
 		}
 	default:
-		d.Name += " opaque"
+		d.Name = dialectName(WebSocket, opaqueName)
 		d.Passed = WebSocket
 		d.Own = offerOwn(r, d.Passed)
 		return d, nil
 	}
-	d.Name += " " + d.Subprotocol
+	d.Name = dialectName(WebSocket, d.Subprotocol)
 	return d, err
 }
 
@@ -144,7 +143,7 @@ func (d Dialect) passSPDY(r *http.Request) (Dialect, error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
 		return d, status.BadRequest(status.ReasonDialect, "invalid SPDY upgrade request: the method must be POST or GET")
 	}
-	d.Name = spdy.Protocol + " opaque"
+	d.Name = dialectName(spdy.Protocol, opaqueName)
 	d.Passed = spdy.Protocol
 	d.Own = offerOwn(r, d.Passed)
 	return d, nil
@@ -209,6 +208,6 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 		return d, status.New(status.ReasonDialect, http.StatusForbidden, metav1.StatusReasonForbidden,
 			"edge: none of the offered stream protocols is supported: edge supports "+strings.Join(known, ", "))
 	}
-	d.Name = spdy.Protocol + " " + d.Subprotocol
+	d.Name = dialectName(spdy.Protocol, d.Subprotocol)
 	return d, nil
 }

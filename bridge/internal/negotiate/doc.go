@@ -9,6 +9,7 @@
 //	client101.go      edge's 101 to the client; taking over the client's connection
 //	upstreamoffer.go  the upgrade that edge requests from the API server
 //	upstream101.go    the check of the API server's 101
+//	names.go          the names of all dialects, for logs and metrics
 //	header.go         parsing the headers of both sides
 //	errors.go         errors about an invalid 101 of the API server
 package negotiate

@@ -68,12 +68,12 @@ func newKey() string {
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
-// Name returns the name of the offered protocol for the log.
+// Name returns the name of the offered protocol for logs and metrics, see UpstreamNames.
 func (u Offer) Name() string {
 	if u.Opaque {
-		return "opaque"
+		return opaqueName
 	}
-	return u.Protocol + " " + u.Chosen
+	return dialectName(u.Protocol, u.Chosen)
 }
 
 // SetHeader adds the headers of the upgrade to header, the header of a request to the API server.

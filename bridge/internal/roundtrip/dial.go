@@ -23,6 +23,7 @@ const (
 func (t *Transport) connect(ctx context.Context) (*tls.Conn, error) {
 	conn, err := t.reach(ctx)
 	if err != nil {
+		t.cfg.Metrics.Connected(ForRequests, false, err)
 		return nil, err
 	}
 	config := t.cfg.TLS.Clone()
@@ -30,7 +31,9 @@ func (t *Transport) connect(ctx context.Context) (*tls.Conn, error) {
 	if config.ServerName == "" {
 		config.ServerName = t.host
 	}
-	return handshake(ctx, conn, config)
+	c, err := handshake(ctx, conn, config)
+	t.cfg.Metrics.Connected(ForRequests, true, err)
+	return c, err
 }
 
 // reach opens the connection below TLS, through a proxy if one is configured.

@@ -11,6 +11,7 @@
 //	link.go           what edge observes on a connection: last read, HTTP/2 GOAWAY, stream numbers
 //	http1.go          a connection without HTTP/2
 //	health.go         when edge sends a PING on a silent connection, stops using it, and closes it
+//	metrics.go        connections opened, lost and in use; requests that were sent again
 //	receivewindow.go  which answers get a large receive window
 //
 // The package handles no credential, no identity and no metav1.Status: package upstream wraps it

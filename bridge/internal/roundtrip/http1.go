@@ -86,7 +86,9 @@ func (p *singles) open(c *tls.Conn) (*http1Conn, error) {
 	h.link = &countedConn{Conn: c, closed: func() {
 		p.unlist(h)
 		p.t.count.Add(-1)
+		p.t.cfg.Metrics.add(protocolHTTP1, -1)
 	}}
+	p.t.cfg.Metrics.add(protocolHTTP1, 1)
 	h.timer = time.AfterFunc(idleTime, h.closeIfIdle)
 	h.timer.Stop()
 	t := &http.Transport{

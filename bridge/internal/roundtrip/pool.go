@@ -252,8 +252,10 @@ func (p *pool) adopt(t *tls.Conn) (*conn, error) {
 	c.link = newLink(t, func() { p.drop(c) }, func() {
 		p.drop(c)
 		p.t.count.Add(-1)
+		p.t.cfg.Metrics.add(protocolHTTP2, -1)
 		c.stop()
 	})
+	p.t.cfg.Metrics.add(protocolHTTP2, 1)
 	go c.link.writeLoop()
 	c.health.link, c.health.lost = c.link, c.lost
 	c.health.slow = p.t.cfg.Doubt.late
@@ -274,6 +276,7 @@ func (p *pool) adopt(t *tls.Conn) (*conn, error) {
 
 // lost closes the connection c, whose peer is silent.
 func (c *conn) lost() {
+	c.pool.t.cfg.Metrics.lost()
 	c.link.cut()
 	c.cc.Close()
 }

@@ -52,10 +52,11 @@ func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 				closeBody(body)
 				return nil, fmt.Errorf("%w: %w", ErrUnreached, err)
 			}
+			t.cfg.Metrics.retried(retryUnreached)
 			continue
 		}
 		resp, got, err := s.roundTrip(req, body)
-		lost := ErrLost
+		lost, reason := ErrLost, retryBroken
 		switch {
 		case got == answered:
 			resp.Request = req
@@ -63,7 +64,7 @@ func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 		case got == unfit, got == failed && isTimeout(err), ctx.Err() != nil:
 			return nil, err
 		case got == untaken:
-			lost = ErrNothingDone
+			lost, reason = ErrNothingDone, retryUntaken
 		case got == broken && reads && losses < mostLosses:
 			losses++
 		default:
@@ -77,6 +78,7 @@ func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 			closeBody(body)
 			return nil, fmt.Errorf("%w: the last of %d attempts failed: %w", lost, try, cause)
 		}
+		t.cfg.Metrics.retried(reason)
 	}
 }
 

@@ -37,6 +37,9 @@ type Config struct {
 	// Doubt records that the network to the API server may be broken. All Transports to the same
 	// API server share it.
 	Doubt *Doubt
+	// Metrics measures the connections and retries, for several Transports together; nil: nothing
+	// is measured.
+	Metrics *Metrics
 	// Windows counts the memory of large HTTP/2 receive windows, for several Transports together;
 	// nil: all answers have narrow windows.
 	Windows *Windows

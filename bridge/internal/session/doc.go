@@ -12,6 +12,7 @@
 //	portforward*.go, spdytransport.go  a port-forward; SPDY with or without a tunnel below it
 //	fanout*.go                         port-forward with one upstream session per connection
 //	opaque*.go                         bytes that edge does not parse; their keepalives
+//	metrics.go, measure.go             the metrics of sessions, and how a session is measured
 //	twoway.go                          how port-forwards and opaque upgrades end
 //
 // The documentation of package bridge states which side closes, and how edge translates half-closes

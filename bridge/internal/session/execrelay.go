@@ -40,6 +40,8 @@ func (e *execSession) inputLoop(over func()) *loop {
 			close(e.closeReceived)
 			e.answerClose(f.Code)
 			return false, nil
+		case streams.Data:
+			e.echo.typed()
 		}
 		return true, nil
 	}
@@ -69,6 +71,7 @@ func (e *execSession) outputLoop(over func()) *loop {
 		forward := false
 		switch f.Kind {
 		case streams.Data:
+			e.echo.printed()
 			forward = true
 		case streams.Status:
 			status = bytes.Clone(f.Payload())

@@ -12,17 +12,25 @@ import (
 // Registry stores every session by its ID, from its admission (Admit) to its end.
 type Registry struct {
 	max        int
+	metrics    *Metrics       // nil: sessions are not measured
 	idlePoller leg.IdlePoller // waits until bytes arrive on a connection of an idle session
 
 	mu       sync.Mutex
 	draining bool
 	admitted int
 	running  map[string]*session
+	past     totals        // of the sessions that have ended
 	none     chan struct{} // closed when a drain has begun and no admitted stream is left
 }
 
-func NewRegistry(most int) *Registry {
-	return &Registry{max: most, running: map[string]*session{}, none: make(chan struct{})}
+// NewRegistry returns a registry for at most the given number of sessions. With m nil it measures
+// nothing.
+func NewRegistry(most int, m *Metrics) *Registry {
+	g := &Registry{max: most, metrics: m, running: map[string]*session{}, none: make(chan struct{})}
+	if m != nil {
+		m.registry.Store(g)
+	}
+	return g
 }
 
 // add stores a session when its two connections exist. remove deletes it.
@@ -39,6 +47,7 @@ func (g *Registry) remove(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.running, s.ID)
+	g.past.add(s)
 }
 
 // List returns the descriptions of all running sessions.

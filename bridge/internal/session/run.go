@@ -34,8 +34,10 @@ func (g *Registry) Run(p Params) {
 	s := &session{
 		Description: p.Description, log: p.Log, Times: p.Times, done: make(chan struct{}), idlePoller: &g.idlePoller,
 		answersPings: p.AnswersPings, onLost: p.OnLost, onEnd: p.OnEnd,
+		metrics: g.metrics, echo: g.metrics.newEchoClock(p.Dialect.Streams.Terminal),
 	}
 	s.logBegin()
+	s.metrics.began(s.Description)
 	go g.relay(s, codecs{Dialect: p.Dialect, up: p.Offer, again: p.Again}, p.ClientConn, p.UpstreamConn)
 }
 

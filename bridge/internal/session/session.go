@@ -48,6 +48,7 @@ var DefaultTimes = Times{Keepalive: keepaliveInterval, Linger: 5 * time.Second, 
 // Description describes a stream. It is immutable.
 type Description struct {
 	ID         string // the session's ID in the log
+	AuditID    string // of the request that became the session
 	User       string // user name under which the stream goes upstream
 	Requestor  string // authenticated user, if it acts as User; "": it is User
 	Target     negotiate.Target
@@ -75,6 +76,8 @@ type session struct {
 	Description
 	log *slog.Logger
 	*Times
+	metrics *Metrics   // nil: the session is not measured
+	echo    *echoClock // nil: the time of an echo is not measured
 
 	down, up *leg.Leg
 	// opens tells cutUpstream how to wait until upstream has accepted the session's streams.
@@ -112,14 +115,17 @@ type session struct {
 	done chan struct{} // closed when the cause of the session's end is set
 }
 
-// setCause records why the session ends. Only the first cause is kept.
-func (s *session) setCause(cause error) {
+// setCause records why the session ends. Only the first cause is kept; setCause returns true if it
+// is this one.
+func (s *session) setCause(cause error) bool {
 	s.end.Lock()
 	defer s.end.Unlock()
-	if s.end.cause == nil {
-		s.end.cause = cause
-		close(s.done)
+	if s.end.cause != nil {
+		return false
 	}
+	s.end.cause = cause
+	close(s.done)
+	return true
 }
 
 func (s *session) cause() error {
@@ -131,8 +137,8 @@ func (s *session) cause() error {
 // clientLost ends a session whose client no longer reads. Without clientLost, edge might never
 // notice this: while upstream does not read stdin, edge does not read from the client.
 func (s *session) clientLost() {
-	if s.cause() == nil {
-		s.setCause(errClientGone)
+	if s.setCause(errClientGone) {
+		s.metrics.unanswered(clientSide)
 		s.down.Cut()
 		go s.cutUpstream() // the caller may hold a lock that the relay loops need to end
 	}
@@ -202,6 +208,7 @@ func (s *session) finish() {
 		end.Panic = bug.value
 	}
 	s.logEnd(end)
+	s.metrics.over(end)
 	if s.onEnd != nil {
 		s.onEnd(end)
 	}
@@ -238,7 +245,9 @@ func (s *session) keepalives() {
 			s.up.Keepalive()
 		}
 		if s.answersPings && s.up.Silent() >= mostSilent {
-			s.setCause(errSilent)
+			if s.setCause(errSilent) { // else the session ends already, or was counted at the last keepalive
+				s.metrics.unanswered(upstreamSide)
+			}
 			s.up.Cut()
 		}
 		if s.tick.also != nil {

@@ -6,6 +6,7 @@ import "time"
 func (s *session) describe() []any {
 	line := []any{
 		"session", s.ID,
+		"audit-ID", s.AuditID,
 		"user", s.User,
 		"verb", s.Target.Verb,
 		"namespace", s.Target.Namespace,

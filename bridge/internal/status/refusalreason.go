@@ -67,6 +67,14 @@ const (
 	ReasonOwnCredential Reason = "own_credential"
 )
 
+// Reasons are all values of Reason.
+var Reasons = []Reason{
+	ReasonCredential, ReasonIdentity, ReasonImpersonation, ReasonReview, ReasonOrigin,
+	ReasonMethod, ReasonPath, ReasonURLToken, ReasonBody, ReasonDialect, ReasonUpgradeRequired,
+	ReasonLimit, ReasonDraining, ReasonAudit, ReasonInternal,
+	ReasonUpstream, ReasonOwnCredential,
+}
+
 // reasonOf returns the outermost Reason in err. An error without a Reason was not meant as an
 // answer, so its reason is ReasonInternal.
 func reasonOf(err error) Reason {

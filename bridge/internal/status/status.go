@@ -63,10 +63,15 @@ func SetHeader(h http.Header, s metav1.Status, length int, contentType string) {
 // HeaderAuditID is the canonical key of Audit-ID in an http.Header.
 const HeaderAuditID = "Audit-Id"
 
-// SetAuditID sets the Audit-ID of the API server's answer that edge's own answer replaces.
-func SetAuditID(h http.Header, err error) {
+// SetAuditID sets the Audit-ID of edge's own answer err to a request: that of the API server's
+// answer, if err replaces one, or else the request's. kube-apiserver's own answers have it, too.
+func SetAuditID(h, request http.Header, err error) {
+	id := request.Get(HeaderAuditID)
 	if own := (*Error)(nil); errors.As(err, &own) && own.AuditID != "" {
-		h.Set(HeaderAuditID, own.AuditID)
+		id = own.AuditID
+	}
+	if id != "" { // "": no bridge has seen the request
+		h.Set(HeaderAuditID, id)
 	}
 }
 

@@ -38,7 +38,7 @@ func answer(w http.ResponseWriter, r *http.Request, err error, read bool) {
 	body, contentType := text(s, r)
 	SetHeader(w.Header(), s, len(body), contentType)
 	warnRaw(w.Header(), s, r)
-	SetAuditID(w.Header(), err)
+	SetAuditID(w.Header(), r.Header, err)
 	u := BoundWrites(w, r, read)
 	w.WriteHeader(int(s.Code))
 	if r.Method != http.MethodHead {

@@ -43,6 +43,7 @@ type Config struct {
 	Credential *Credential // replaces the credential in the field Upstream; nil: no replacement
 	Streaming  Streaming   // "" means auto
 	Review     reviewFunc
+	Metrics    *roundtrip.Metrics // nil: nothing is measured
 	Log        *slog.Logger
 }
 
@@ -83,10 +84,10 @@ func New(c Config) (*Cluster, error) {
 	}
 	up := &Cluster{base: base, streaming: c.Streaming, review: c.Review, protocols: newProtocolCache(), log: c.Log}
 	windows := new(roundtrip.Windows)
-	if up.Impersonating, err = newRoute(cfg, base, doubt, windows); err != nil {
+	if up.Impersonating, err = newRoute(cfg, base, doubt, windows, c.Metrics); err != nil {
 		return nil, err
 	}
-	if up.Passthrough, err = newRoute(rest.AnonymousClientConfig(cfg), base, doubt, windows); err != nil {
+	if up.Passthrough, err = newRoute(rest.AnonymousClientConfig(cfg), base, doubt, windows, c.Metrics); err != nil {
 		return nil, err
 	}
 	if c.Credential != nil {

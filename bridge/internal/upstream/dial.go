@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"edge/bridge/internal/leg"
+	"edge/bridge/internal/roundtrip"
 )
 
 const (
@@ -28,10 +29,11 @@ type dialer struct {
 	tcp     dialFunc
 	address string      // HOST:PORT of the API server
 	config  *tls.Config // TLS configuration of connections for upgrades
+	metrics *roundtrip.Metrics
 }
 
-func newDialer(cfg *rest.Config, base *url.URL, config *tls.Config) *dialer {
-	d := &dialer{tcp: cfg.Dial, config: config.Clone()}
+func newDialer(cfg *rest.Config, base *url.URL, config *tls.Config, m *roundtrip.Metrics) *dialer {
+	d := &dialer{tcp: cfg.Dial, config: config.Clone(), metrics: m}
 	if d.tcp == nil {
 		d.tcp = (&net.Dialer{Timeout: dialTimeout, KeepAlive: tcpKeepAlive}).DialContext
 	}
@@ -69,12 +71,15 @@ func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn
 	}
 	conn, err := d.dial(ctx, network, address)
 	if err != nil {
+		d.metrics.Connected(roundtrip.ForStreams, false, err)
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	secure := tls.Client(conn, config)
-	if err := secure.HandshakeContext(ctx); err != nil {
+	err = secure.HandshakeContext(ctx)
+	d.metrics.Connected(roundtrip.ForStreams, true, err)
+	if err != nil {
 		conn.Close()
 		return nil, err
 	}

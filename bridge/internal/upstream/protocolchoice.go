@@ -15,6 +15,7 @@ import (
 	"edge/bridge/internal/negotiate"
 	"edge/bridge/internal/status"
 	"edge/impersonate"
+	"edge/internal/tracing"
 )
 
 // A Request is the client's request for a stream, from which edge makes a request upstream in any
@@ -192,13 +193,17 @@ func (up *Cluster) askWebSocket(ctx context.Context, d Request) (Answer, error) 
 func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (Answer, error) {
 	header := d.Header.Clone()
 	link.SetHeader(header)
+	ctx, end := tracing.Call(ctx, tracing.Upstream)
+	tracing.Inject(ctx, header)
 	conn, resp, err := up.route(d.Identity).switchProtocols(ctx, &http.Request{ //nolint:bodyclose // the caller closes Answer.Response
 		Method: link.Method, URL: up.URL(d.URL), Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	})
 	if err != nil {
+		end(0, err)
 		return Answer{Offer: link}, &unansweredError{err}
 	}
+	end(resp.StatusCode, nil)
 	if conn == nil {
 		return Answer{Response: resp}, nil
 	}

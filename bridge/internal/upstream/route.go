@@ -33,8 +33,8 @@ func (r route) close() {
 	}
 }
 
-func newRoute(cfg *rest.Config, base *url.URL, doubt *roundtrip.Doubt, windows *roundtrip.Windows) (r route, err error) {
-	w, err := newConnectionMaker(cfg, base)
+func newRoute(cfg *rest.Config, base *url.URL, doubt *roundtrip.Doubt, windows *roundtrip.Windows, m *roundtrip.Metrics) (r route, err error) {
+	w, err := newConnectionMaker(cfg, base, m)
 	if err != nil {
 		return r, err
 	}

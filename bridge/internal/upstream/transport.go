@@ -21,13 +21,14 @@ const (
 
 // A connectionMaker makes the transports that edge uses for one API server.
 type connectionMaker struct {
-	dialer *dialer
-	tls    *tls.Config
-	proxy  func(*http.Request) (*url.URL, error)
-	plain  dialFunc // opens connections for plain requests
+	dialer  *dialer
+	metrics *roundtrip.Metrics // nil: nothing is measured
+	tls     *tls.Config
+	proxy   func(*http.Request) (*url.URL, error)
+	plain   dialFunc // opens connections for plain requests
 }
 
-func newConnectionMaker(cfg *rest.Config, base *url.URL) (*connectionMaker, error) {
+func newConnectionMaker(cfg *rest.Config, base *url.URL, m *roundtrip.Metrics) (*connectionMaker, error) {
 	tc, err := cfg.TransportConfig()
 	if err != nil {
 		return nil, fmt.Errorf("bridge: cannot use the credential for the API server: %w", err)
@@ -44,7 +45,7 @@ func newConnectionMaker(cfg *rest.Config, base *url.URL) (*connectionMaker, erro
 	if tlsConfig.GetClientCertificate == nil {
 		tlsConfig.ClientSessionCache = tls.NewLRUClientSessionCache(resumableSessions)
 	}
-	w := &connectionMaker{dialer: newDialer(cfg, base, tlsConfig), tls: tlsConfig, proxy: http.ProxyFromEnvironment}
+	w := &connectionMaker{dialer: newDialer(cfg, base, tlsConfig, m), metrics: m, tls: tlsConfig, proxy: http.ProxyFromEnvironment}
 	w.plain = w.dialer.dial
 	// DialHolder closes the connections of a client certificate that was replaced.
 	if tc.DialHolder != nil && cfg.Dial == nil {
@@ -60,7 +61,7 @@ func newConnectionMaker(cfg *rest.Config, base *url.URL) (*connectionMaker, erro
 func (w *connectionMaker) direct(cfg *rest.Config, base *url.URL, doubt *roundtrip.Doubt, windows *roundtrip.Windows, asks bool) (*roundtrip.Transport, error) {
 	return roundtrip.New(roundtrip.Config{
 		Base: base, Dial: w.plain, TLS: w.tls, Proxy: w.proxy,
-		AnswerTimeout: cfg.Timeout, Doubt: doubt, Windows: windows, Endless: negotiate.IsEndless, Asks: asks,
+		AnswerTimeout: cfg.Timeout, Doubt: doubt, Metrics: w.metrics, Windows: windows, Endless: negotiate.IsEndless, Asks: asks,
 	})
 }
 
@@ -104,7 +105,7 @@ func newTransport(cfg *rest.Config, doubt *roundtrip.Doubt) (rt http.RoundTrippe
 	if err != nil {
 		return nil, nil, fmt.Errorf("bridge: invalid API server address: %w", err)
 	}
-	w, err := newConnectionMaker(cfg, base)
+	w, err := newConnectionMaker(cfg, base, nil) // the callers measure edge's own requests
 	if err != nil {
 		return nil, nil, err
 	}
