@@ -16,7 +16,7 @@ func TestHopByHop(t *testing.T) {
 	to := a.as(tokens["alice"])
 	connections := map[string][]string{
 		"nothing":       nil,
-		"one line":      {"Connection: Impersonate-User, Impersonate-Group, Authorization, X-Forwarded-For"},
+		"one line":      {"Connection: Impersonate-User, Impersonate-Group, Authorization, X-Forwarded-For, Audit-Id"},
 		"many lines":    {"Connection: impersonate-user", "Connection: IMPERSONATE-GROUP", "Connection: authorization", "Connection: x-forwarded-for"},
 		"spaces, empty": {"Connection: , ,Impersonate-User ,, Impersonate-Group,\t,X-Forwarded-For,"},
 		"tabs":          {"Connection:\tImpersonate-User\t,\tImpersonate-Group\t"},

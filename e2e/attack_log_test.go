@@ -35,17 +35,25 @@ const everything = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: M
 // audit log.
 func audited(t *testing.T, kind cluster.Kind, policy string, args ...string) (a attacked, file string) {
 	t.Helper()
+	policyFile, file := auditFiles(t, policy)
+	return attack(t, kind, append(args, "--audit-policy-file="+policyFile, "--audit-log-path="+file, "--audit-log-mode=blocking")...), file
+}
+
+// auditFiles writes an audit policy to a file. It returns the file's path and the path for an audit
+// log.
+func auditFiles(t *testing.T, policy string) (policyFile, log string) {
+	t.Helper()
 	// create the folder in bed.Dir: at the end of the run, the tests search all files in bed.Dir
 	// for tokens
 	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-") //nolint:usetesting // Leaks searches bed.Dir
 	if err != nil {
 		t.Fatal(err)
 	}
-	file = filepath.Join(dir, "audit.log")
-	if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(policy), 0o644); err != nil {
+	policyFile = filepath.Join(dir, "policy.yaml")
+	if err := os.WriteFile(policyFile, []byte(policy), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return attack(t, kind, append(args, "--audit-policy-file="+filepath.Join(dir, "policy.yaml"), "--audit-log-path="+file, "--audit-log-mode=blocking")...), file
+	return policyFile, filepath.Join(dir, "audit.log")
 }
 
 // TestLogInjection checks edge's log, whatever clients send. Each request must be one well-formed
@@ -90,7 +98,7 @@ func TestLogInjection(t *testing.T) {
 				send(to, "POST", "/api/v1/namespaces/demo/pods/"+escaped+"/exec?command=true", askSPDY...)
 				send(to, "GET", execURI+"&container="+escaped, askWebSocket("v5.channel.k8s.io")...)
 				send(a.as(""), "GET", "/"+escaped, askJSON)
-				for _, header := range []string{"User-Agent", "X-Forwarded-For", "Impersonate-User", "Impersonate-Something", "Audit-Id", "Origin", "Sec-WebSocket-Protocol", "Authorization", "Host"} {
+				for _, header := range []string{"User-Agent", "X-Forwarded-For", "Impersonate-User", "Impersonate-Something", "Audit-Id", "X-Request-Id", "Traceparent", "Origin", "Sec-WebSocket-Protocol", "Authorization", "Host"} {
 					send(to, "GET", podsURI+"?limit=1", header+": "+evil[name])
 					send(to, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), header+": "+evil[name])...)
 				}

@@ -46,8 +46,15 @@
 //	rotation_test.go         no request fails when an issuer changes its key
 //	issuerdown_test.go       no request with a valid token fails while an issuer is down
 //	issuers_test.go          several issuers at once, and changes of the issuers under load
+//	tracing_test.go          a real OTLP receiver gets edge's spans, and the API server continues the trace
+//	observers_test.go        access log, audit events, metrics and traces, in each combination
+//	oneid_test.go            all records of a request have one Audit-ID
 //	kop_*                    the end-to-end cases of kube-oidc-proxy
 //	attack_*                 the rows of the attack corpus in docs/security.md, by name
 //	deploy_test.go           a cluster accepts deploy/edge.yaml
 //	leastprivilege_test.go   edge needs each right that deploy/ grants
+//	monitoringrules_test.go  promtool's tests of the alerts; Prometheus scrapes edge's pods
+//	monitoring_test.go       each query of the dashboard and of the alerts has data under load
+//	slowside_test.go         the dashboard names the side that is slow, and only that one
+//	nativehistogram_test.go  Prometheus gets native histograms if it asks for them
 package e2e

@@ -9,8 +9,10 @@ require (
 	github.com/moby/spdystream v0.5.1 // rawclient: SPDY frames
 	github.com/rs/zerolog v1.33.0 // testbed/network: the logger that toxiproxy demands, which logs nothing
 	github.com/things-go/go-socks5 v0.1.1 // testbed/clients: the browsers' way out of their network namespaces
+	go.opentelemetry.io/proto/otlp v1.10.0 // tests: the spans that edge sends
 	golang.org/x/net v0.57.0 // tests: HTTP/2 frame by frame
 	golang.org/x/sys v0.49.0 // file locks, CPU times
+	google.golang.org/protobuf v1.36.12-0.20260120151049-f2248ac996af // tests: decodes spans
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
 	k8s.io/client-go v0.37.2
@@ -74,7 +76,6 @@ require (
 	golang.org/x/term v0.45.0 // indirect
 	golang.org/x/text v0.40.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
-	google.golang.org/protobuf v1.36.12-0.20260120151049-f2248ac996af // indirect
 	gopkg.in/evanphx/json-patch.v4 v4.13.0 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	k8s.io/klog/v2 v2.140.0 // indirect

@@ -61,7 +61,8 @@ var asks = []ask{
 }
 
 // checkHeads checks that exactly one request reached the API server. The request's headers must be
-// those in the parameter rest, those in identityHeader and edge's own credential, and no others.
+// those in the parameter rest, those in identityHeader, edge's own credential and an Audit-ID of
+// edge, and no others.
 func checkHeads(t *testing.T, name string, heads []network.Head, rest http.Header) {
 	t.Helper()
 	if len(heads) != 1 {
@@ -73,6 +74,10 @@ func checkHeads(t *testing.T, name string, heads []network.Head, rest http.Heade
 		t.Errorf("%s: the credential upstream is not edge's own", name)
 	}
 	got.Del("Authorization")
+	if ids := got["Audit-Id"]; len(ids) != 1 || !uuidText.MatchString(ids[0]) {
+		t.Errorf("%s: the Audit-ID upstream is %q, not edge's own", name, ids)
+	}
+	got.Del("Audit-Id")
 	want := rest.Clone()
 	maps.Copy(want, identityHeader)
 	if !reflect.DeepEqual(got, want) {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"testing"
 
 	"edge/e2e/testbed"
 	"edge/e2e/testbed/cluster"
@@ -27,11 +28,17 @@ rules:
 // auditingEdge starts an edge with an audit policy that records all requests, and these flags.
 func (k *kop) auditingEdge(args ...string) *testbed.Edge {
 	k.Helper()
-	policy := filepath.Join(k.TempDir(), "policy.yaml")
+	return k.edge(append([]string{auditAll(k.T)}, args...)...)
+}
+
+// auditAll returns a flag of edge with an audit policy that records all requests.
+func auditAll(t *testing.T) string {
+	t.Helper()
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
 	if err := os.WriteFile(policy, []byte(kopAuditPolicy), 0o644); err != nil {
-		k.Fatal(err)
+		t.Fatal(err)
 	}
-	return k.edge(append([]string{"--audit-policy-file=" + policy}, args...)...)
+	return "--audit-policy-file=" + policy
 }
 
 // kopEvent contains the fields of an audit event that the tests of kube-oidc-proxy check.

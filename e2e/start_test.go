@@ -7,6 +7,7 @@ import (
 	"edge/e2e/testbed"
 	"edge/e2e/testbed/cluster"
 	"edge/e2e/testbed/issuer"
+	"edge/e2e/testbed/monitoring"
 )
 
 // The functions in this file start a program for one test and stop it when the test ends. Otherwise
@@ -42,4 +43,14 @@ func startEdge(t *testing.T, o testbed.EdgeOptions) *testbed.Edge {
 	}
 	t.Cleanup(func() { edge.Process.Stop(10 * time.Second) })
 	return edge
+}
+
+func startPrometheus(t *testing.T, o monitoring.PrometheusOptions) *monitoring.Prometheus {
+	t.Helper()
+	prometheus, err := bed.StartPrometheus(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(prometheus.Process.Kill)
+	return prometheus
 }

@@ -19,5 +19,5 @@
 // removes each state folder whose owner has ended.
 //
 // The packages below testbed are, in the order of their dependencies: binaries, pki, run, cluster,
-// issuer, network, clients, conformance. A package does not import one that is listed after it.
+// issuer, network, clients, conformance, monitoring. A package does not import one that is listed after it.
 package testbed

@@ -52,9 +52,10 @@ type Edge struct {
 	Addr string // host:port of the address in the field URL
 	CA   []byte // PEM certificates of the authorities that a client of edge must trust
 
-	Process *run.Process
+	// Probes is the host:port of edge's port for operators, which serves /ready and /metrics.
+	Probes string
 
-	probes string // URL of edge's port for operators, which serves /ready
+	Process *run.Process
 }
 
 // UsernamePrefix and GroupsPrefix are the prefixes that edge puts before the names of users and
@@ -99,7 +100,7 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 	if err != nil {
 		return nil, err
 	}
-	e := &Edge{Addr: run.Loopback(port), URL: "https://" + run.Loopback(port), CA: tb.CA.PEM, probes: "http://" + run.Loopback(probe)}
+	e := &Edge{Addr: run.Loopback(port), URL: "https://" + run.Loopback(port), CA: tb.CA.PEM, Probes: run.Loopback(probe)}
 	args := []string{program, "serve",
 		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port),
 		"--tls-cert-file=" + cert, "--tls-private-key-file=" + key,
@@ -148,9 +149,18 @@ func (e *Edge) WaitReady(ctx context.Context) error {
 // Ready sends one request to edge's readiness probe /ready. The body states why edge is not ready.
 // If edge is ready, the body may contain a warning for the operator.
 func (e *Edge) Ready(ctx context.Context) (code int, body string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.probes+"/ready", nil)
+	return e.Operator(ctx, "/ready", "")
+}
+
+// Operator sends a GET to edge's port for operators, which serves the probes and /metrics. accept is
+// the header Accept; empty: none.
+func (e *Edge) Operator(ctx context.Context, path, accept string) (code int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+e.Probes+path, nil)
 	if err != nil {
 		return 0, "", err
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -15,19 +15,21 @@ import (
 	"edge/e2e/testbed/clients"
 	"edge/e2e/testbed/cluster"
 	"edge/e2e/testbed/issuer"
+	"edge/e2e/testbed/monitoring"
 	"edge/e2e/testbed/network"
 	"edge/e2e/testbed/pki"
 	"edge/e2e/testbed/run"
 )
 
 // Testbed is one run of the testbed. The methods of the embedded types start the clusters, issuers,
-// proxies and clients that a test needs.
+// proxies, clients and monitoring programs that a test needs.
 type Testbed struct {
 	*run.Run
 	cluster.Clusters
 	issuer.Issuers
 	network.Network
 	clients.Clients
+	monitoring.Monitoring
 
 	unown func() // a function that releases the lock on the state folder
 }
@@ -52,12 +54,13 @@ func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed,
 	}
 	r := &run.Run{Bin: bin, Dir: dir, ID: id, Log: log}
 	tb := &Testbed{
-		Run:      r,
-		Clusters: cluster.Clusters{Run: r},
-		Issuers:  issuer.Issuers{Run: r},
-		Network:  network.Network{Run: r},
-		Clients:  clients.Clients{Run: r},
-		unown:    unown,
+		Run:        r,
+		Clusters:   cluster.Clusters{Run: r},
+		Issuers:    issuer.Issuers{Run: r},
+		Network:    network.Network{Run: r},
+		Clients:    clients.Clients{Run: r},
+		Monitoring: monitoring.Monitoring{Run: r},
+		unown:      unown,
 	}
 	tb.CA, err = pki.NewAuthority("edge testbed " + id)
 	if err == nil {

@@ -38,6 +38,7 @@ type Set struct {
 	Curl            string // what the tests run in pods to ask other pods
 
 	CoreDNS string
+	Otelcol string // receives OpenTelemetry's spans
 	Runc    string
 	CNI     string // folder of the CNI plugins, which set up the pods' network
 	Busybox string // statically linked, so that it also runs inside pods
@@ -56,6 +57,8 @@ type Set struct {
 	Chromium string
 	Firefox  string
 	Certutil string // program with which the testbed adds its CA to those that a browser trusts
+	// Prometheus, and its program that checks and tests rules
+	Prometheus, Promtool string
 	// folders node_modules that contain the npm packages playwright-core, which controls Chromium,
 	// and puppeteer-core, which controls Firefox
 	Playwright, Puppeteer string
@@ -152,6 +155,7 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 		SampleAPIServer: filepath.Join(dirs["e2e-test-tools"], "sample-apiserver"),
 		Curl:            found["curl"],
 		CoreDNS:         filepath.Join(dirs["coredns"], "coredns"),
+		Otelcol:         filepath.Join(dirs["otelcol"], "otelcol"),
 		Containerd:      filepath.Join(dirs["containerd"], "containerd"),
 		Ctr:             filepath.Join(dirs["containerd"], "ctr"),
 		Kubectl:         kubectl,
@@ -172,6 +176,8 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 		Chromium:        found["chromium"],
 		Firefox:         found["firefox-esr"],
 		Certutil:        found["certutil"],
+		Prometheus:      found["prometheus"],
+		Promtool:        found["promtool"],
 		Playwright:      modules("playwright"),
 		Puppeteer:       modules("puppeteer"),
 		IP:              found["ip"],
@@ -282,6 +288,10 @@ func parts(recipes, npm string) []part {
 			extent: Clients, name: "coredns", title: "CoreDNS 1.15.0",
 			recipe: filepath.Join(recipes, "coredns"),
 			args:   []string{"-ldflags", "-s -w", "-o", "coredns", "."},
+		}), goPart(part{
+			extent: Clients, name: "otelcol", title: "the OTLP receiver of OpenTelemetry Collector 0.165.0",
+			recipe: filepath.Join(recipes, "otelcol"),
+			args:   []string{"-ldflags", "-s -w", "-o", "otelcol", "."},
 		}), goPart(part{
 			extent: Clusters, name: "kubectl-1.37", title: "kubectl " + newRelease,
 			recipe: filepath.Join(recipes, "kubernetes"),

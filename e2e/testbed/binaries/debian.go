@@ -46,6 +46,8 @@ var needs = []struct {
 	{program: "chromium", pkg: "chromium", extent: Clients},
 	{program: "firefox-esr", pkg: "firefox-esr", extent: Clients},
 	{program: "certutil", pkg: "libnss3-tools", extent: Clients},
+	{program: "prometheus", pkg: "prometheus", extent: Clients},
+	{program: "promtool", pkg: "prometheus", extent: Clients},
 }
 
 // ensureDebian finds the path of each program in needs. If programs are missing, and the process

@@ -7,6 +7,7 @@
 //	kubernetes-1.29  recipes/kubernetes-1.29, a Go module         cache (kube-apiserver and kubelet 1.29)
 //	*-services       the two above                                cache (controller-manager, scheduler, kube-proxy)
 //	coredns          recipes/coredns, a Go module                 cache
+//	otelcol          recipes/otelcol, a Go module                 cache
 //	e2e-test         recipes/conformance, a Go module             cache (Kubernetes' own end-to-end tests)
 //	e2e-test-tools   recipes/conformance, a Go module             cache (agnhost, ginkgo, sample-apiserver)
 //	containerd       recipes/containerd, a Go module              cache (containerd, runc shim, ctr)

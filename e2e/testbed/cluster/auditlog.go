@@ -24,6 +24,7 @@ rules:
 // AuditEvent contains those fields of an audit event (audit.k8s.io/v1) that the tests use. The
 // event may come from an API server or from edge.
 type AuditEvent struct {
+	AuditID    string
 	Level      string
 	Stage      string
 	Verb       string

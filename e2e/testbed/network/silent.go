@@ -17,6 +17,7 @@ type SilentRelay struct {
 
 	mu       sync.Mutex
 	accepted int
+	silent   bool                 // true: connections are silent from their start, see SilenceAll
 	lines    map[*silentLine]bool // the connections that are open
 }
 
@@ -56,6 +57,10 @@ func (r *SilentRelay) carry(client, server net.Conn) {
 	r.mu.Lock()
 	r.accepted++
 	r.lines[l] = true
+	if r.silent {
+		l.shut(toServer)
+		l.shut(toClient)
+	}
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
@@ -146,6 +151,15 @@ func (r *SilentRelay) Silence() int {
 	return len(all)
 }
 
+// SilenceAll is Silence, also for the connections that the relay accepts until Resume is called. A
+// server that is stopped behaves like this: the kernel still accepts connections for it.
+func (r *SilentRelay) SilenceAll() {
+	r.mu.Lock()
+	r.silent = true
+	r.mu.Unlock()
+	r.Silence()
+}
+
 // HoldAnswers stops forwarding from the server to the client on all open connections. The relay
 // still forwards bytes from the client to the server.
 func (r *SilentRelay) HoldAnswers() {
@@ -154,9 +168,12 @@ func (r *SilentRelay) HoldAnswers() {
 	}
 }
 
-// Resume ends the effect of Silence and HoldAnswers: the relay forwards the bytes that it has kept,
+// Resume ends the effect of Silence, SilenceAll and HoldAnswers: the relay forwards the bytes that it has kept,
 // and all later ones.
 func (r *SilentRelay) Resume() {
+	r.mu.Lock()
+	r.silent = false
+	r.mu.Unlock()
 	for _, l := range r.running() {
 		l.open()
 	}
