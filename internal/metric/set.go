@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -68,48 +69,42 @@ func (s *Set) add(c prometheus.Collector, t Type, o Opts) {
 }
 
 // A Counter is a counter with labels.
-type Counter struct {
-	vec    *prometheus.CounterVec
-	labels []Label
-}
+type Counter struct{ series *table[prometheus.Counter] }
 
 // Counter adds a counter to the set.
 func (s *Set) Counter(o Opts) *Counter {
-	c := &Counter{prometheus.NewCounterVec(prometheus.CounterOpts{Name: o.Name, Help: o.Help}, o.labelNames()), o.Labels}
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: o.Name, Help: o.Help}, o.labelNames())
+	c := &Counter{newTable(o, func(values ...string) *prometheus.Counter { return new(vec.WithLabelValues(values...)) })}
 	if o.Zeros {
 		o.eachSeries(func(values []string) { c.With(values...) })
 	}
-	s.add(c.vec, TypeCounter, o)
+	s.add(vec, TypeCounter, o)
 	return c
 }
 
 // With returns the counter of these label values, in the order of Opts.Labels.
-func (c *Counter) With(values ...string) prometheus.Counter {
-	return c.vec.WithLabelValues(bounded(c.labels, values)...)
-}
+func (c *Counter) With(values ...string) prometheus.Counter { return *c.series.get(values) }
 
 // A Gauge is a gauge with labels.
-type Gauge struct {
-	vec    *prometheus.GaugeVec
-	labels []Label
-}
+type Gauge struct{ series *table[prometheus.Gauge] }
 
 // Gauge adds a gauge to the set.
 func (s *Set) Gauge(o Opts) *Gauge {
-	g := &Gauge{prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: o.Name, Help: o.Help}, o.labelNames()), o.Labels}
-	s.add(g.vec, TypeGauge, o)
-	return g
+	vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: o.Name, Help: o.Help}, o.labelNames())
+	s.add(vec, TypeGauge, o)
+	return &Gauge{newTable(o, func(values ...string) *prometheus.Gauge { return new(vec.WithLabelValues(values...)) })}
 }
 
 // With returns the gauge of these label values, in the order of Opts.Labels.
-func (g *Gauge) With(values ...string) prometheus.Gauge {
-	return g.vec.WithLabelValues(bounded(g.labels, values)...)
-}
+func (g *Gauge) With(values ...string) prometheus.Gauge { return *g.series.get(values) }
 
 // A Histogram is a histogram with labels.
-type Histogram struct {
-	vec    *prometheus.HistogramVec
-	labels []Label
+type Histogram struct{ series *table[observed] }
+
+// observed is one series of a histogram.
+type observed struct {
+	prometheus.Observer
+	exemplar atomic.Int64 // when the last exemplar was set, in Unix ns
 }
 
 // Settings of the native histograms that a Prometheus which asks for them gets beside the classic
@@ -123,33 +118,38 @@ const (
 
 // Histogram adds a histogram to the set.
 func (s *Set) Histogram(o Opts) *Histogram {
-	h := &Histogram{prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: o.Name, Help: o.Help, Buckets: o.Buckets,
 		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets, NativeHistogramMinResetDuration: nativeReset,
-	}, o.labelNames()), o.Labels}
-	s.add(h.vec, TypeHistogram, o)
-	return h
+	}, o.labelNames())
+	s.add(vec, TypeHistogram, o)
+	return &Histogram{newTable(o, func(values ...string) *observed { return &observed{Observer: vec.WithLabelValues(values...)} })}
 }
 
 // With returns the histogram of these label values, in the order of Opts.Labels.
-func (h *Histogram) With(values ...string) prometheus.Observer {
-	return h.vec.WithLabelValues(bounded(h.labels, values)...)
-}
+func (h *Histogram) With(values ...string) prometheus.Observer { return h.series.get(values).Observer }
 
-// maxExemplar limits the ID in an exemplar, in bytes. OpenMetrics allows 128 characters for an
-// exemplar's names and values together; kube-apiserver shows no more of an Audit-ID, too.
-const maxExemplar = 64
+const (
+	// maxExemplar limits the ID in an exemplar, in bytes. OpenMetrics allows 128 characters for an
+	// exemplar's names and values together; kube-apiserver shows no more of an Audit-ID, too.
+	maxExemplar = 64
+	// exemplarInterval is the least time between two exemplars of a series. To make an exemplar costs
+	// more than to count a request, and Prometheus reads only the last one of each bucket.
+	exemplarInterval = time.Second
+)
 
-// Observe adds a value to the histogram of these label values, with the Audit-ID of a request as its
-// exemplar: somebody who looks at a bucket finds such a request in the log. An ID that is empty, too
-// long or not valid UTF-8 makes no exemplar.
+// Observe adds a value to the histogram of these label values. Now and then it does so with the
+// Audit-ID of a request as its exemplar: somebody who looks at a bucket finds such a request in the
+// log. An ID that is empty, too long or not valid UTF-8 makes no exemplar.
 func (h *Histogram) Observe(value float64, auditID string, values ...string) {
-	to := h.With(values...)
-	if auditID == "" || len(auditID) > maxExemplar || !utf8.ValidString(auditID) {
-		to.Observe(value)
+	to := h.series.get(values)
+	last, now := to.exemplar.Load(), time.Now().UnixNano()
+	if auditID == "" || len(auditID) > maxExemplar || now-last < int64(exemplarInterval) || !utf8.ValidString(auditID) ||
+		!to.exemplar.CompareAndSwap(last, now) {
+		to.Observer.Observe(value)
 		return
 	}
-	to.(prometheus.ExemplarObserver).ObserveWithExemplar(value, prometheus.Labels{"audit_id": auditID})
+	to.Observer.(prometheus.ExemplarObserver).ObserveWithExemplar(value, prometheus.Labels{"audit_id": auditID})
 }
 
 // Func adds a metric whose values collect computes when they are asked for, such as an age or a

@@ -113,3 +113,17 @@ func TestSeriesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestCountingAllocatesNothing checks that an event whose series exists allocates nothing, also one
+// with a label value that is not declared, and one whose histogram has had an exemplar just before.
+func TestCountingAllocatesNothing(t *testing.T) {
+	_, c, g, h := newSet()
+	if n := testing.AllocsPerRun(1000, func() {
+		c.With("404", "client").Inc()
+		c.With("418", "upstream").Inc()
+		g.With().Dec()
+		h.Observe(1.5, "an-audit-id", "client")
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
