@@ -65,3 +65,19 @@ type Config struct {
 // DefaultMaxSessions is the default of MaxSessions. cmd/edge instead computes its limit from the
 // limit of open files, because each stream needs two connections.
 const DefaultMaxSessions = 8192
+
+// observers returns an Observer that notifies all those of the configuration, or nil if there are
+// none.
+func (c Config) observers() Observer {
+	var all []Observer
+	if c.Observe != nil {
+		all = append(all, c.Observe)
+	}
+	if c.Metrics != nil {
+		all = append(all, c.Metrics)
+	}
+	if c.Tracing != nil {
+		all = append(all, c.Tracing)
+	}
+	return Observers(all...)
+}

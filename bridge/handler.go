@@ -88,7 +88,7 @@ func New(cfg Config) (*Handler, error) {
 		origins: origins,
 		cors:    cors,
 		onLost:  cfg.OnLost,
-		observe: cfg.Tracing.observing(cfg.Metrics.observing(cfg.Observe)),
+		observe: cfg.observers(),
 		trusted: cfg.TrustedProxies,
 		tracing: cfg.Tracing,
 	}, nil

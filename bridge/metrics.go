@@ -102,17 +102,6 @@ func (m *Metrics) ofConnections() *roundtrip.Metrics {
 	return m.connections
 }
 
-// observing returns an Observer that notifies m and the Observer also, each unless it is nil.
-func (m *Metrics) observing(also Observer) Observer {
-	switch {
-	case m == nil:
-		return also
-	case also == nil:
-		return m
-	}
-	return Observers(also, m)
-}
-
 // Begin implements Observer.
 func (m *Metrics) Begin(r *http.Request) Observation {
 	o := &measuredRequest{m: m, verb: metricVerb(r), auditID: r.Header.Get(status.HeaderAuditID), began: time.Now()}

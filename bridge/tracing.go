@@ -84,17 +84,6 @@ func method(name string) attribute.KeyValue {
 	return semconv.HTTPRequestMethodOther
 }
 
-// observing returns an Observer that notifies t and the Observer also, each unless it is nil.
-func (t *Tracing) observing(also Observer) Observer {
-	switch {
-	case t == nil:
-		return also
-	case also == nil:
-		return t
-	}
-	return Observers(also, t)
-}
-
 // Begin implements Observer. The span is in the request's context, see start.
 func (t *Tracing) Begin(r *http.Request) Observation {
 	span := trace.SpanFromContext(r.Context())

@@ -45,18 +45,6 @@ func (o Opts) series() int {
 	return n
 }
 
-// eachSeries calls visit for each combination of label values.
-func (o Opts) eachSeries(visit func(values []string)) {
-	for n := range o.series() {
-		values := make([]string, len(o.Labels))
-		for i, l := range o.Labels {
-			values[i] = l.Values[n%len(l.Values)]
-			n /= len(l.Values)
-		}
-		visit(values)
-	}
-}
-
 func (o Opts) labelNames() []string {
 	names := make([]string, len(o.Labels))
 	for i, l := range o.Labels {

@@ -76,7 +76,9 @@ func (s *Set) Counter(o Opts) *Counter {
 	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: o.Name, Help: o.Help}, o.labelNames())
 	c := &Counter{newTable(o, func(values ...string) *prometheus.Counter { return new(vec.WithLabelValues(values...)) })}
 	if o.Zeros {
-		o.eachSeries(func(values []string) { c.With(values...) })
+		for place := range c.series.series {
+			c.With(c.series.valuesAt(place)...)
+		}
 	}
 	s.add(vec, TypeCounter, o)
 	return c

@@ -27,8 +27,8 @@ func newTable[T any](o Opts, create func(values ...string) *T) *table[T] {
 	return t
 }
 
-// get returns the series of these label values, of which those that are not declared count as Other.
-// It keeps neither the slice nor the values.
+// get returns the series with these label values. A value that is not declared counts as Other. get
+// keeps neither the slice nor the values.
 func (t *table[T]) get(values []string) *T {
 	place := 0
 	for i, l := range t.labels {
