@@ -18,7 +18,7 @@ import (
 // every folder.
 var rooms = map[string][]string{
 	"cmd":    {"*"},
-	"bridge": {"bridge/internal/", "streams/", "impersonate", "internal/metric", "internal/tracing"},
+	"bridge": {"bridge/internal/", "streams/", "impersonate", "internal/metric", "internal/tracing", "internal/stack"},
 
 	"bridge/internal/session": {
 		"bridge/internal/upstream", "bridge/internal/negotiate", "bridge/internal/leg", "bridge/internal/status", "streams/",
@@ -31,12 +31,12 @@ var rooms = map[string][]string{
 	"bridge/internal/negotiate": {"bridge/internal/leg", "bridge/internal/status", "streams/"},
 	"bridge/internal/leg":       {"streams"},
 	"bridge/internal/status":    {},
-	"bridge/internal/roundtrip": {"internal/metric"},
+	"bridge/internal/roundtrip": {"internal/metric", "internal/stack"},
 
 	"streams":     {"streams/"},
 	"serving":     {},
 	"review":      {"internal/metric"},
-	"authn":       {"review", "internal/metric", "internal/tracing"},
+	"authn":       {"review", "internal/metric", "internal/tracing", "internal/stack"},
 	"impersonate": {"review", "internal/tracing"},
 	"audit":       {"bridge", "impersonate", "internal/metric"},
 	"ops":         {"bridge"},
@@ -47,6 +47,7 @@ var rooms = map[string][]string{
 	"internal/tracing": {},
 	"internal/otlp":    {},
 	"internal/proc":    {},
+	"internal/stack":   {},
 	forTests:           {},
 
 	"e2e":                    {"e2e/"},

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"edge/bridge"
@@ -34,6 +33,10 @@ const (
 // have more.
 const usualAttrs = 16
 
+// headerAuditID is the canonical key of Audit-ID in an http.Header: with any other spelling, Get
+// allocates.
+const headerAuditID = "Audit-Id"
+
 // accessLog writes one line per request, when the request ends.
 type accessLog struct{ log *slog.Logger }
 
@@ -55,7 +58,7 @@ func (a accessLog) Begin(r *http.Request) bridge.Observation {
 	l.add("uri", loggedURI(r.URL))
 	l.add("proto", bounded(strings.Clone(r.Proto), maxMethod))
 	l.add("userAgent", bounded(r.UserAgent(), maxAgent))
-	l.add("audit-ID", bounded(r.Header.Get(auditinternal.HeaderAuditID), maxName))
+	l.add("audit-ID", bounded(r.Header.Get(headerAuditID), maxName))
 	if id := r.Header.Get("X-Request-Id"); id != "" {
 		l.add("xRequestId", bounded(id, maxAgent))
 	}
@@ -131,7 +134,18 @@ func (l *accessLine) Ended(end bridge.End) {
 		l.add("upstream", s.Upstream)
 		l.add("cause", bounded(s.Detail, maxReason))
 	}
-	l.log.LogAttrs(context.Background(), slog.LevelInfo, l.message, l.attrs...)
+	l.write()
+}
+
+// write writes the line. It does not use the methods of slog.Logger, because these look for the
+// caller's place in the source, which no line shows.
+func (l *accessLine) write() {
+	if !l.log.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
+	line := slog.NewRecord(time.Now(), slog.LevelInfo, l.message, 0)
+	line.AddAttrs(l.attrs...)
+	_ = l.log.Handler().Handle(context.Background(), line) // as slog.Logger: a log that cannot be written is nowhere to be told
 }
 
 // addedExtra lists the user extras (Impersonate-Extra headers) that go upstream and that are not

@@ -20,7 +20,7 @@ import (
 // Begin implements bridge.Observer.
 func (e *Events) Begin(r *http.Request) bridge.Observation {
 	ctx := audit.WithAuditContext(context.Background())
-	audit.WithAuditID(ctx, types.UID(r.Header.Get(auditinternal.HeaderAuditID)))
+	audit.WithAuditID(ctx, types.UID(r.Header.Get(headerAuditID)))
 	return &requestEvents{policy: e.policy, backend: e.backend, ctx: ctx, ac: audit.AuditContextFrom(ctx), received: time.Now()}
 }
 

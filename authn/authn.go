@@ -5,7 +5,13 @@ import (
 	"crypto/sha256"
 	"sync/atomic"
 	"time"
+
+	"edge/internal/stack"
 )
+
+// verificationStack is the stack space that the nested calls of a token's verification need, in
+// bytes.
+const verificationStack = 8 << 10
 
 // Authenticator verifies the tokens of all configured issuers. It is safe for concurrent use. It
 // has no keys before [Authenticator.Run] fetches them.
@@ -58,7 +64,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Verifie
 		return verified, nil
 	}
 	a.options.Metrics.cached(false)
-	growStack()
+	stack.Grow[[verificationStack]byte]()
 	v := &verification{rules: rules, token: token, now: now}
 	verified, err := v.verify(ctx)
 	err = ofIssuer(err, rules.places[v.issuer])

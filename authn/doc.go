@@ -119,7 +119,6 @@
 //	describe.go         describes for Explain what a check examined
 //	tokencache.go       the cache of verified tokens
 //	headercache.go      the cache of decoded headers
-//	stack.go            enlarges the stack before a verification
 //
 // Keys of an issuer:
 //

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"encoding/binary"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 
@@ -23,11 +25,23 @@ const tokenBegins = "eyJ"
 func setAuditID(h http.Header) {
 	id := h.Get(status.HeaderAuditID)
 	if id == "" || len(id) > maxAuditID || strings.Contains(id, tokenBegins) || strings.ContainsFunc(id, isUnprintable) {
-		id = uuid.NewString()
+		id = newAuditID()
+	} else {
+		id = strings.Clone(id) // a stream keeps it for days, and a substring would keep the whole header in memory
 	}
-	// Clone the ID: a stream keeps it for days, and a substring would keep the whole header in memory.
-	h.Set(status.HeaderAuditID, strings.Clone(id))
+	h.Set(status.HeaderAuditID, id)
 }
 
 // isUnprintable reports whether a character is not printable ASCII.
 func isUnprintable(r rune) bool { return r < ' ' || r > '~' }
+
+// newAuditID returns a random UUID (RFC 9562, version 4). An Audit-ID is not a secret, so that a fast
+// source of random numbers is enough.
+func newAuditID() string {
+	var id uuid.UUID
+	binary.NativeEndian.PutUint64(id[:8], rand.Uint64())
+	binary.NativeEndian.PutUint64(id[8:], rand.Uint64())
+	id[6] = id[6]&0x0f | 0x40 // the version
+	id[8] = id[8]&0x3f | 0x80 // the variant
+	return id.String()
+}

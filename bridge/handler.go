@@ -15,6 +15,7 @@ import (
 	"edge/bridge/internal/status"
 	"edge/bridge/internal/upstream"
 	"edge/impersonate"
+	"edge/internal/stack"
 )
 
 // Handler forwards authenticated requests to the API server: plain requests over HTTP/2, streams
@@ -94,10 +95,14 @@ func New(cfg Config) (*Handler, error) {
 	}, nil
 }
 
+// nestedCalls is the stack space that the calls of a request need, in bytes, with the token found in
+// a cache.
+const nestedCalls = 8 << 10
+
 // ServeHTTP handles one request: it finds the client's address, identifies the client, checks the
 // request, and then serves it as a stream or as a plain request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	growStack()
+	stack.Grow[[nestedCalls]byte]()
 	w, answered := h.cors.serve(w, r)
 	if answered {
 		return

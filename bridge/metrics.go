@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"edge/bridge/internal/roundtrip"
 	"edge/bridge/internal/session"
 	"edge/bridge/internal/status"
@@ -20,7 +22,8 @@ type Metrics struct {
 
 	duration, firstByte *metric.Histogram
 	inFlight            *metric.Gauge
-	refusals, bytes     *metric.Counter
+	refusals            *metric.Counter
+	in, out             prometheus.Counter // the two series of edge_request_transferred_bytes_total
 }
 
 var (
@@ -75,10 +78,11 @@ func NewMetrics() *Metrics {
 		Name: "edge_request_refusals_total", Zeros: true, Labels: []metric.Label{reasonLabel},
 		Help: "Requests that edge itself answered, and not the API server.",
 	})
-	m.bytes = m.requests.Counter(metric.Opts{
+	bytes := m.requests.Counter(metric.Opts{
 		Name: "edge_request_transferred_bytes_total", Zeros: true, Labels: []metric.Label{metric.Direction},
 		Help: "Bytes of the bodies from (in) and to (out) clients, of requests that have ended.",
 	})
+	m.in, m.out = bytes.With(metric.In), bytes.With(metric.Out)
 	return m
 }
 
@@ -138,8 +142,8 @@ func (o *measuredRequest) Ended(end End) {
 	if end.Refusal != "" {
 		o.m.refusals.With(string(end.Refusal)).Inc()
 	}
-	o.m.bytes.With(metric.In).Add(float64(end.In))
-	o.m.bytes.With(metric.Out).Add(float64(end.Out))
+	o.m.in.Add(float64(end.In))
+	o.m.out.Add(float64(end.Out))
 }
 
 // done counts a request that ended or that has become a stream.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"runtime"
 	"sync"
 	"time"
 
@@ -194,17 +193,3 @@ func (a *waitingAnswer) FlushError() error {
 
 // Unwrap lets http.ResponseController set deadlines, and status.NoteReason find its Noter.
 func (a *waitingAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// plainStack is the stack size, in bytes, that a goroutine needs for the function calls of a plain
-// request.
-const plainStack = 4 << 10
-
-// growStack grows the goroutine's stack before the calls of a request nest. The goroutine of an
-// HTTP/2 request begins with a small stack. If the stack grew during nested calls, Go would have to
-// copy and adjust all frames above.
-//
-//go:noinline
-func growStack() {
-	var room [plainStack]byte
-	runtime.KeepAlive(&room)
-}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"edge/internal/stack"
 )
 
 const (
@@ -323,11 +325,25 @@ func (a *attempt) wrote() {
 	}
 }
 
+// encodingStack is the stack space that x/net needs to encode a header, in bytes.
+const encodingStack = 4 << 10
+
+// roomyContext is the context of a request whose header x/net is to write. x/net starts a goroutine
+// for that. It calls Done there before any other call nests: the place to make room on the stack.
+// Otherwise the stack would grow where HPACK drops an old header field, at the innermost call.
+type roomyContext struct{ context.Context }
+
+// Done implements context.Context.
+func (c roomyContext) Done() <-chan struct{} {
+	stack.Grow[[encodingStack]byte]()
+	return c.Context.Done()
+}
+
 // roundTrip sends req on c. The caller has reserved capacity for it.
 func (c *conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
 	a := &attempt{link: c.link}
 	a.trace.WroteHeaders = a.wrote
-	out := req.WithContext(httptrace.WithClientTrace(req.Context(), &a.trace))
+	out := req.WithContext(roomyContext{httptrace.WithClientTrace(req.Context(), &a.trace)})
 	out.Body, out.GetBody = body, nil
 	c.begin()
 	resp, err := c.cc.RoundTrip(out)
