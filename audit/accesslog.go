@@ -144,7 +144,7 @@ func (l *accessLine) write() {
 		return
 	}
 	line := slog.NewRecord(time.Now(), slog.LevelInfo, l.message, 0)
-	line.AddAttrs(l.attrs...)
+	line.AddAttrs(slog.Attr{Value: slog.GroupValue(l.attrs...)}) // a group without a name: its attributes are those of the line, and slog need not copy them
 	_ = l.log.Handler().Handle(context.Background(), line) // as slog.Logger: a log that cannot be written is nowhere to be told
 }
 

@@ -95,6 +95,8 @@ type pollable interface {
 	park(p *IdlePoller, wake func()) bool
 	interrupt()                // makes the waiting Read, or the next one, return errWouldBlock
 	gatherFor(d time.Duration) // sleeps so that small segments arrive together
+	// measureStalls makes stalled measure the writes from now on.
+	measureStalls()
 	// stalled returns how long writes have waited so far because the peer did not read, and whether
 	// one waits at the moment.
 	stalled() (total time.Duration, now bool)
@@ -109,7 +111,9 @@ type pollable interface {
 // or a keepalive cannot be written.
 func New(conn net.Conn, beat func([]byte, bool) []byte, lost func()) *Leg {
 	l := &Leg{Conn: conn, appendKeepalive: beat, onLost: lost}
-	l.pollable = pollableOf(conn)
+	if l.pollable = pollableOf(conn); l.pollable != nil {
+		l.pollable.measureStalls()
+	}
 	return l
 }
 

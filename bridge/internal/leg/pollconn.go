@@ -22,7 +22,7 @@ import (
 type pollConn struct {
 	*net.TCPConn
 	raw syscall.RawConn
-	out *timedWriter
+	out *timedWriter // nil: nobody measures how long writes wait
 	writeBuffer
 	interrupts
 	parkState
@@ -47,8 +47,8 @@ func Pollable(conn net.Conn) net.Conn {
 	if err != nil {
 		return conn
 	}
-	c := &pollConn{TCPConn: tcp, raw: raw, out: newTimedWriter(tcp, raw), interrupts: interrupts{conn: tcp}}
-	c.writeBuffer.conn = c.out
+	c := &pollConn{TCPConn: tcp, raw: raw, interrupts: interrupts{conn: tcp}}
+	c.writeBuffer.conn = tcp
 	c.readOnceFunc = c.readOnce
 	return c
 }
@@ -149,6 +149,17 @@ func isReadable(fd uintptr) bool {
 	ask := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(ask[:], 0)
 	return n > 0 || err != nil
+}
+
+// measureStalls makes stalled measure the writes from now on. Plain requests do without. It is called
+// before stalled.
+func (c *pollConn) measureStalls() {
+	c.writeBuffer.mu.Lock()
+	defer c.writeBuffer.mu.Unlock()
+	if c.out == nil {
+		c.out = newTimedWriter(c.TCPConn, c.raw)
+		c.writeBuffer.conn = c.out
+	}
 }
 
 // stalled returns how long writes have waited so far because the peer did not read, and whether one

@@ -12,9 +12,9 @@ import (
 // burstLeg returns a leg, one connection of a session, and a record of the writes on it.
 func burstLeg(t *testing.T) (*Leg, *writes) {
 	c, _ := loopback(t)
-	w := new(writes)
+	l, w := New(c, nil, nil), new(writes)
 	c.writeBuffer.conn = w
-	return New(c, nil, nil), w
+	return l, w
 }
 
 // TestBurst checks when the bytes leave that a relay loop writes to a leg: at the latest when the

@@ -18,6 +18,7 @@ import (
 // and not after its end, and that all bytes arrive.
 func TestStalled(t *testing.T) {
 	c, peer := loopback(t)
+	c.measureStalls()
 	for range 100 {
 		if _, err := c.Write([]byte("x")); err != nil {
 			t.Fatal(err)
@@ -60,6 +61,7 @@ func TestStalledWriteEnds(t *testing.T) {
 		"close":    {func(c *pollConn) { c.TCPConn.Close() }, net.ErrClosed},
 	} {
 		c, _ := loopback(t)
+		c.measureStalls()
 		written := make(chan error, 1)
 		go func() {
 			_, err := c.Write(make([]byte, 64<<20))

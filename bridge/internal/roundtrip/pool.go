@@ -168,6 +168,9 @@ func (p *pool) make(d *pendingConn) {
 		h.pool.put(h)
 	}
 	d.err = err
+	if c == nil {
+		p.forget(d) // before its waiters try again, because they would find it once more
+	}
 	close(d.made)
 	if c != nil {
 		timer := time.NewTimer(dialTime)
@@ -178,12 +181,17 @@ func (p *pool) make(d *pendingConn) {
 		case <-p.t.ctx.Done():
 		}
 	}
+	p.forget(d)
+	close(d.done)
+}
+
+// forget makes sure that no further request waits for d.
+func (p *pool) forget(d *pendingConn) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.pending == d {
 		p.pending = nil
 	}
-	p.mu.Unlock()
-	close(d.done)
 }
 
 // alone opens an HTTP/1.1 connection for one request. If ctx ends first, the connection becomes
