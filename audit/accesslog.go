@@ -144,8 +144,9 @@ func (l *accessLine) write() {
 		return
 	}
 	line := slog.NewRecord(time.Now(), slog.LevelInfo, l.message, 0)
-	line.AddAttrs(slog.Attr{Value: slog.GroupValue(l.attrs...)}) // a group without a name: its attributes are those of the line, and slog need not copy them
-	_ = l.log.Handler().Handle(context.Background(), line) // as slog.Logger: a log that cannot be written is nowhere to be told
+	// The attributes of a group without a name are those of the line, and slog need not copy them.
+	line.AddAttrs(slog.Attr{Value: slog.GroupValue(l.attrs...)})
+	_ = l.log.Handler().Handle(context.Background(), line) // slog.Logger ignores this error, too: there is no place to report it
 }
 
 // addedExtra lists the user extras (Impersonate-Extra headers) that go upstream and that are not
