@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
@@ -48,6 +49,20 @@ func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
 	}
 }
 
+// TestGCPercent checks how much garbage is allowed, by the number of sessions and the size of the heap.
+func TestGCPercent(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		sessions int
+		live     uint64
+		want     int
+	}{{0, 10 << 20, 200}, {511, 31 << 20, 200}, {0, 32 << 20, 100}, {511, 200 << 20, 100}, {512, 10 << 20, 50}, {8000, 200 << 20, 50}} {
+		if got := gcPercent(c.sessions, c.live); got != c.want {
+			t.Errorf("%d sessions, %d MiB of objects: %d %%, want %d %%", c.sessions, c.live>>20, got, c.want)
+		}
+	}
+}
+
 // TestReadMemory checks that Go's runtime has the metrics that readMemory reads.
 func TestReadMemory(t *testing.T) {
 	t.Parallel()
@@ -56,6 +71,10 @@ func TestReadMemory(t *testing.T) {
 	after := readMemory()
 	if before.used == 0 || before.stacks == 0 || before.goroutines == 0 || after.used < uint64(len(kept)) || after.allocated-before.allocated < uint64(len(kept)) {
 		t.Errorf("8 MiB more: %+v, then %+v", before, after)
+	}
+	runtime.GC()
+	if m := readMemory(); m.live < uint64(len(kept)) {
+		t.Errorf("8 MiB are in use, and %d bytes were at the last garbage collection", m.live)
 	}
 	kept[0] = 1
 }
