@@ -95,15 +95,19 @@ type pollable interface {
 	park(p *IdlePoller, wake func()) bool
 	interrupt()                // makes the waiting Read, or the next one, return errWouldBlock
 	gatherFor(d time.Duration) // sleeps so that small segments arrive together
-	// measureStalls makes stalled measure the writes from now on.
-	measureStalls()
-	// stalled returns how long writes have waited so far because the peer did not read, and whether
-	// one waits at the moment.
-	stalled() (total time.Duration, now bool)
+	stallMeter
 	unsent() int    // bytes in the kernel that the peer has not acknowledged
 	hasEnded() bool // whether a Read has returned the end
 	hold()          // keeps back the bytes of later writes until flush is called
 	flush() error   // writes the bytes that were kept back since hold was called
+}
+
+// A stallMeter measures how long writes wait because the peer does not read.
+type stallMeter interface {
+	// measureStalls makes stalled measure the writes from now on.
+	measureStalls()
+	// stalled returns how long writes have waited so far, and whether one waits at the moment.
+	stalled() (total time.Duration, now bool)
 }
 
 // New returns a leg for conn, one connection of a session. The function beat appends a keepalive;
