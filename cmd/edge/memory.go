@@ -33,11 +33,11 @@ const (
 	muchShare    = 4
 )
 
-// By default Go collects garbage when there is as much of it as objects in use. With at least
-// manySessions sessions, edge has it collected at half as much: a session then needs 3 KiB less,
-// because its objects lie closer together, and its start needs more CPU. With fewer sessions, and less
-// than smallHeap in use, it is collected at twice as much: requests need less CPU, and there is at
-// most smallHeap more garbage. If GOGC is set in the environment, edge does not change it.
+// Go collects garbage when the garbage reaches a percentage of the objects in use, 100 by default.
+// From manySessions sessions on, edge sets manyPercent: a session then needs 3 KiB less, because its
+// objects lie closer together, and its start needs more CPU. With fewer sessions, and less than
+// smallHeap bytes in use, edge sets smallPercent: requests need less CPU, and there is at most
+// smallHeap more garbage than by default. If GOGC is set in the environment, edge changes nothing.
 const (
 	manySessions = 512
 	manyPercent  = 50

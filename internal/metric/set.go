@@ -140,9 +140,9 @@ const (
 	exemplarInterval = time.Second
 )
 
-// Observe adds a value to the histogram of these label values. Now and then it does so with the
-// Audit-ID of a request as its exemplar: somebody who looks at a bucket finds such a request in the
-// log. An ID that is empty, too long or not valid UTF-8 makes no exemplar.
+// Observe adds a value to the histogram of these label values. Once in exemplarInterval, Observe adds
+// the request's Audit-ID as an exemplar, so that an operator who looks at a bucket finds one of its
+// requests in the log. An Audit-ID that is empty, too long or not valid UTF-8 makes no exemplar.
 func (h *Histogram) Observe(value float64, auditID string, values ...string) {
 	to := h.series.get(values)
 	last, now := to.exemplar.Load(), time.Now().UnixNano()

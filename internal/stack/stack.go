@@ -1,4 +1,4 @@
-// Package stack makes room on a goroutine's stack before calls nest.
+// Package stack enlarges a goroutine's stack before a chain of nested function calls begins.
 //
 // A goroutine begins with a stack of a few KiB. When that is full, Go doubles it, and copies and
 // adjusts every frame on it. Within nested calls that takes microseconds, once for each doubling. A
